@@ -1,0 +1,86 @@
+"""AutoRec, the autoencoder for rating prediction (Sedhain et al. 2015), in MXNet/Gluon."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .devices import contexts, try_all_gpus
+    from .errors import AutorecError
+    from .evaluation import Accuracy, accuracy, evaluate, predict_cells
+    from .interactions import Interactions
+    from .model import AutoRec
+    from .movielens import load_movielens, read_titles
+    from .ratings import Ratings, read_ratings
+    from .section import (
+        evaluator,
+        get_dataloader_workers,
+        load_data_ml100k,
+        read_data_ml100k,
+        split_data_ml100k,
+        train_recsys_rating,
+    )
+    from .splits import random_split
+    from .training import Epoch, History, fit
+
+__version__ = "0.1.0"
+
+# Where each public name is. MXNet takes a second to import, so a name's module is imported when
+# the name is first used: what needs no MXNet starts at once, and works without it.
+_MODULES = {
+    "devices": ("contexts", "try_all_gpus"),
+    "errors": ("AutorecError",),
+    "evaluation": ("Accuracy", "accuracy", "evaluate", "predict_cells"),
+    "interactions": ("Interactions",),
+    "model": ("AutoRec",),
+    "movielens": ("load_movielens", "read_titles"),
+    "ratings": ("Ratings", "read_ratings"),
+    "section": (
+        "evaluator",
+        "get_dataloader_workers",
+        "load_data_ml100k",
+        "read_data_ml100k",
+        "split_data_ml100k",
+        "train_recsys_rating",
+    ),
+    "splits": ("random_split",),
+    "training": ("Epoch", "History", "fit"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Accuracy",
+    "AutoRec",
+    "AutorecError",
+    "Epoch",
+    "History",
+    "Interactions",
+    "Ratings",
+    "accuracy",
+    "contexts",
+    "evaluate",
+    "evaluator",
+    "fit",
+    "get_dataloader_workers",
+    "load_data_ml100k",
+    "load_movielens",
+    "predict_cells",
+    "random_split",
+    "read_data_ml100k",
+    "read_ratings",
+    "read_titles",
+    "split_data_ml100k",
+    "train_recsys_rating",
+    "try_all_gpus",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

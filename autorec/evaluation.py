@@ -1,0 +1,106 @@
+"""Evaluation: how far predictions are from ratings, at the rated cells alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from .devices import split_rows, try_all_gpus
+from .errors import ConfigurationError
+from .interactions import Interactions
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Errors over `count` ratings."""
+
+    rmse: float
+    mae: float
+    count: int
+
+
+def accuracy(predictions: NDArray[Any], ratings: NDArray[Any]) -> Accuracy:
+    """Compare predictions with ratings.
+
+    RMSE = sqrt(Σ (r - r̂)² / n), MAE = Σ |r - r̂| / n.
+
+    Parameters
+    ----------
+    predictions, ratings : ndarray of float, shape (n,)
+
+    Raises
+    ------
+    ConfigurationError
+        If there is nothing to compare, or the lengths differ.
+    """
+    if len(ratings) == 0 or len(predictions) != len(ratings):
+        raise ConfigurationError(
+            f"{len(predictions)} predictions cannot be compared with {len(ratings)} ratings; "
+            "give as many of one as of the other, at least one."
+        )
+    errors = numpy.asarray(predictions, dtype=numpy.float64) - ratings
+    return Accuracy(
+        rmse=float(numpy.sqrt(numpy.mean(errors**2))),
+        mae=float(numpy.mean(numpy.abs(errors))),
+        count=len(ratings),
+    )
+
+
+def predict_cells(
+    net: Any,
+    inputs: Interactions,
+    cells: Interactions,
+    contexts: Sequence[Any] | None = None,
+    batch_size: int = 1024,
+) -> NDArray[numpy.float32]:
+    """Predict some cells of the matrix from the rows of `inputs`.
+
+    Parameters
+    ----------
+    net : Block
+        Maps rows (batch, columns) to predictions of the same shape.
+    inputs : Interactions
+        The ratings that the model may see.
+    cells : Interactions
+        Of the same shape; its rated cells are those wanted, its ratings are not looked at.
+    contexts : sequence of Context, optional
+        Where the net's parameters are; every GPU, else the CPU, by default.
+    batch_size : int
+        Rows at a time.
+
+    Returns
+    -------
+    ndarray of float32, shape (len(cells),)
+        In the order of ``cells.matrix.data``.
+    """
+    if inputs.shape != cells.shape:
+        raise ConfigurationError(
+            f"Inputs of shape {inputs.shape} cannot predict cells of shape {cells.shape}; make "
+            "both from parts of one table of ratings and with one view."
+        )
+    contexts = contexts or try_all_gpus()
+    parts = []
+    for rows in cells.batches(batch_size):
+        outputs = [net(part) for part in split_rows(inputs.dense(rows), contexts)]
+        predictions = numpy.concatenate([output.asnumpy() for output in outputs])[: len(rows)]
+        wanted = cells.matrix[rows].tocoo()
+        parts.append(predictions[wanted.row, wanted.col])
+    return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
+
+
+def evaluate(
+    net: Any,
+    inputs: Interactions,
+    test: Interactions,
+    contexts: Sequence[Any] | None = None,
+    batch_size: int = 1024,
+) -> Accuracy:
+    """Compare a net's predictions from `inputs` with the ratings in `test`.
+
+    Parameters as in `predict_cells`, with the ratings of `test` as the truth.
+    """
+    return accuracy(predict_cells(net, inputs, test, contexts, batch_size), test.matrix.data)

@@ -1,0 +1,43 @@
+"""What the tests share: seeds that are printed and can be replayed, and MovieLens-100K."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+
+import numpy
+import pytest
+
+from autorec import movielens
+from autorec.errors import DataUnavailableError
+from autorec.ratings import Ratings
+
+
+@pytest.fixture
+def rng(request: pytest.FixtureRequest) -> numpy.random.Generator:
+    """Random numbers for one test; AUTOREC_TEST_SEED replays the seed that a failure shows."""
+    from autorec._mxnet import mx
+
+    named = os.environ.get("AUTOREC_TEST_SEED")
+    seed = int(named) if named else zlib.crc32(request.node.nodeid.encode()) % 2**31
+    print(f"AUTOREC_TEST_SEED={seed}")
+    mx.random.seed(seed)
+    numpy.random.seed(seed)
+    return numpy.random.default_rng(seed)
+
+
+@pytest.fixture(scope="session")
+def ml_100k() -> Path:
+    """Folder of MovieLens-100K; without it a test is skipped, but fails in CI."""
+    try:
+        return movielens.fetch("100k")
+    except DataUnavailableError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def ratings_100k(ml_100k: Path) -> Ratings:
+    return movielens.load_movielens("100k")

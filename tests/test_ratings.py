@@ -1,0 +1,153 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autorec import Ratings, read_ratings
+from autorec.errors import RatingsError
+
+ROWS = [("ann", 10, 4.5, 100), ("bob", 30, 0.5, 200), ("ann", 30, 3.0, 300)]
+
+
+def write(path: Path, separator: str, header: bool) -> Path:
+    names = [("userId", "movieId", "rating", "timestamp")] if header else []
+    lines = [separator.join(map(str, row)) for row in [*names, *ROWS]]
+    text = "\n".join(lines) + "\n"
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("separator", [",", "\t", "::", ";"])
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("name", ["ratings.txt", "ratings.gz"])
+def test_files_are_read_whatever_their_layout(tmp_path, separator, header, name):
+    ratings = read_ratings(write(tmp_path / name, separator, header))
+    assert ratings.user_ids.tolist() == ["ann", "bob"]
+    assert ratings.item_ids.tolist() == [10, 30]  # ids may have gaps
+    assert ratings.users.tolist() == [0, 1, 0]
+    assert ratings.items.tolist() == [0, 1, 1]
+    assert ratings.values.tolist() == [4.5, 0.5, 3.0]  # half stars stay halves
+    assert ratings.times.tolist() == [100, 200, 300]
+
+
+def test_columns_are_found_by_name_or_by_position(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("stars,who,what\n4,7,1\n2,8,1\n")
+    by_name = read_ratings(path, columns=["who", "what", "stars"])
+    by_position = read_ratings(path, columns=[1, 2, 0])
+    for ratings in (by_name, by_position):
+        assert ratings.user_ids.tolist() == [7, 8]
+        assert ratings.values.tolist() == [4.0, 2.0]
+        assert ratings.times is None
+
+
+def test_a_separator_of_two_colons_reads_columns_in_any_order(tmp_path):
+    path = tmp_path / "ratings.dat"
+    path.write_text("5::1::9\n4::2::9\n")
+    ratings = read_ratings(path, columns=[2, 1, 0])
+    assert ratings.user_ids.tolist() == [9]
+    assert ratings.values.tolist() == [5.0, 4.0]
+
+
+def test_zero_and_negative_ratings_are_ratings():
+    frame = pd.DataFrame({"user": [1, 1], "item": [1, 2], "rating": [0, -2]})
+    assert Ratings.from_frame(frame).values.tolist() == [0.0, -2.0]
+
+
+def test_a_part_keeps_the_id_maps_and_the_frame_gives_the_ids_back():
+    frame = pd.DataFrame({"user": ["b", "a"], "item": [5, 3], "rating": [1.0, 2.0], "time": [8, 9]})
+    ratings = Ratings.from_frame(frame, time="time")
+    assert (ratings.num_users, ratings.num_items, len(ratings)) == (2, 2, 2)
+    part = ratings.take(np.array([False, True]))
+    assert (part.num_users, part.num_items, len(part)) == (2, 2, 1)
+    assert part.frame().to_dict("list") == {
+        "user": ["a"], "item": [3], "rating": [2.0], "time": [9],
+    }  # fmt: skip
+    pd.testing.assert_frame_equal(ratings.frame(), frame, check_dtype=False)
+
+
+def test_the_checksum_tells_tables_apart():
+    frame = pd.DataFrame({"user": [1, 2], "item": [1, 2], "rating": [3.0, 4.0]})
+    same = Ratings.from_frame(frame).checksum()
+    assert Ratings.from_frame(frame.copy()).checksum() == same
+    assert Ratings.from_frame(frame.assign(rating=[3.0, 5.0])).checksum() != same
+    assert Ratings.from_frame(frame.assign(user=[1, 3])).checksum() != same
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "empty"),
+        ("1 2 3\n", "separator"),
+        ("1,2\n", "2 fields"),
+        ("1,2,3\n1,3,x\n", "Row 2 has the rating 'x'"),
+        ("1,2,3\n1,3,\n", "Row 2 has the rating nan"),
+        ("1,2,inf\n", "Row 1 has the rating inf"),
+        ("1,2,3\n,2,3\n", "Row 2 has no user"),
+        ("1,2,3\n2,2,3\n1,2,4\n", "in row 1 and again in row 3"),
+        ("name,stars,what\n1,2,3\n", "names no user column"),
+        ("user,item,rating\n", "empty"),
+        ("1,2,3\na,2,3\n", None),
+    ],
+)
+def test_bad_tables_are_refused_with_the_place(tmp_path, text, complaint):
+    path = tmp_path / "ratings.csv"
+    path.write_text(text)
+    if complaint is None:
+        assert read_ratings(path).user_ids.tolist() == ["1", "a"]
+        return
+    with pytest.raises(RatingsError, match=complaint) as caught:
+        read_ratings(path)
+    assert str(path) in str(caught.value)
+
+
+def test_files_that_are_no_text_are_refused(tmp_path):
+    missing = tmp_path / "missing.csv"
+    with pytest.raises(RatingsError, match="does not exist"):
+        read_ratings(missing)
+    binary = tmp_path / "binary.csv"
+    binary.write_bytes(b"\xff\xfe\x00\x01,\x02\n" * 10)
+    with pytest.raises(RatingsError, match="cannot be read"):
+        read_ratings(binary)
+    cut = tmp_path / "cut.csv.gz"
+    lines = "".join(f"{i},{i},3\n" for i in range(5000))
+    cut.write_bytes(gzip.compress(lines.encode())[:-2000])
+    with pytest.raises(RatingsError, match="cannot be read"):
+        read_ratings(cut)
+    not_gzip = tmp_path / "plain.csv.gz"
+    not_gzip.write_text("1,2,3\n")
+    with pytest.raises(RatingsError, match="cannot be read"):
+        read_ratings(not_gzip)
+
+
+def test_repeated_ratings_keep_the_last_on_request(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("1,2,3\n2,2,3\n1,2,4\n")
+    ratings = read_ratings(path, duplicates="last")
+    assert ratings.values.tolist() == [3.0, 4.0]
+    with pytest.raises(RatingsError, match="'error' or 'last'"):
+        read_ratings(path, duplicates="first")
+
+
+@pytest.mark.parametrize("columns", [["user", "item"], ["user", "item", "stars"], [0, 1, 9]])
+def test_columns_that_are_not_there_are_named(tmp_path, columns):
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,rating\n1,2,3\n")
+    with pytest.raises(RatingsError, match="three columns|no column 'stars'|3 fields"):
+        read_ratings(path, columns=columns)
+
+
+def test_a_frame_without_the_columns_is_refused():
+    with pytest.raises(RatingsError, match="no column 'item'"):
+        Ratings.from_frame(pd.DataFrame({"user": [1], "rating": [2]}))
+
+
+def test_movielens_100k_is_read_as_pandas_reads_it(ml_100k, ratings_100k):
+    table = pd.read_csv(ml_100k / "u.data", sep="\t", names=["user", "item", "rating", "time"])
+    pd.testing.assert_frame_equal(ratings_100k.frame(), table, check_dtype=False)
+    assert (ratings_100k.num_users, ratings_100k.num_items) == (943, 1682)

@@ -1,0 +1,147 @@
+from dataclasses import astuple
+
+import numpy
+import pandas as pd
+import pytest
+
+from autorec import AutoRec, Interactions, Ratings, fit, random_split
+from autorec._mxnet import mx
+from autorec.errors import ConfigurationError, TrainingError
+
+
+def low_rank_ratings(items=60, users=40, seed=0) -> Ratings:
+    """Ratings of 1 to 5 that two taste factors explain, two thirds of the cells rated."""
+    rng = numpy.random.default_rng(seed)
+    truth = rng.normal(size=(items, 2)) @ rng.normal(size=(2, users))
+    values = numpy.clip(numpy.round(3 + truth), 1, 5)
+    item, user = (rng.random((items, users)) < 0.66).nonzero()
+    return Ratings.from_frame(
+        pd.DataFrame({"user": user, "item": item, "rating": values[item, user]})
+    )
+
+
+def fitted(contexts=None, *, dropout=0.0, seed=3, shift=0.0, test=True, **settings):
+    train, held_out = random_split(low_rank_ratings(), 0.1, seed=1)
+    inputs, targets = (Interactions.from_ratings(part) for part in (train, held_out))
+    targets.matrix.data += shift
+    net = AutoRec(8, inputs.shape[1], dropout)
+    history = fit(
+        net,
+        inputs,
+        test=targets if test else None,
+        contexts=contexts or [mx.cpu()],
+        seed=seed,
+        **{"num_epochs": 2, "batch_size": 16, "learning_rate": 0.01, **settings},
+    )
+    return history, weights(net)
+
+
+def weights(net):
+    parameters = net._collect_params_with_prefix()
+    return {name: value.list_data()[0].asnumpy() for name, value in parameters.items()}
+
+
+def assert_same(one, other, tolerance):
+    for name, weight in one.items():
+        numpy.testing.assert_allclose(weight, other[name], rtol=0, atol=tolerance, err_msg=name)
+
+
+def test_training_beats_the_mean():
+    # From Normal(0.01) a net this small does not leave the saddle at zero.
+    history, _ = fitted(num_epochs=60, learning_rate=0.02, init=mx.init.Normal(0.3))
+    values = low_rank_ratings().values
+    assert history[-1].test_rmse < 0.8 * values.std()
+    assert history[-1].train_rmse < history[0].train_rmse
+
+
+# 60 items in batches of 16 leave a last batch of 12; of 59, a last batch of 1, fewer than devices.
+@pytest.mark.parametrize("batch_size", [16, 59])
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_devices_do_not_change_the_result(count, batch_size):
+    one, expected = fitted([mx.cpu(0)], batch_size=batch_size)
+    several, result = fitted([mx.cpu(i) for i in range(count)], batch_size=batch_size)
+    assert_same(expected, result, 1e-5)
+    for alone, shared in zip(one, several):
+        assert shared.test_rmse == pytest.approx(alone.test_rmse, abs=1e-5)
+        assert shared.train_rmse == pytest.approx(alone.train_rmse, abs=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_equal_seeds_give_equal_bits(count):
+    devices = [mx.cpu(i) for i in range(count)]
+    one, expected = fitted(devices, dropout=0.3)
+    again, result = fitted(devices, dropout=0.3)
+    _, other = fitted(devices, dropout=0.3, seed=4)
+    assert_same(expected, result, 0)
+    assert [epoch.test_rmse for epoch in one] == [epoch.test_rmse for epoch in again]
+    assert (other["encoder.weight"] != expected["encoder.weight"]).any()
+
+
+def test_the_test_ratings_change_nothing_but_the_report():
+    one, expected = fitted(dropout=0.3)
+    shifted, result = fitted(dropout=0.3, shift=2.0)
+    _, without = fitted(dropout=0.3, test=False)
+    assert_same(expected, result, 0)
+    assert_same(expected, without, 0)
+    assert one[-1].test_rmse != shifted[-1].test_rmse
+
+
+def test_the_train_rmse_is_over_rated_cells():
+    # With a learning rate of 0 the predictions stay those of the first weights, which are near 0.
+    history, _ = fitted(learning_rate=0.0)
+    train, _ = random_split(low_rank_ratings(), 0.1, seed=1)
+    expected = numpy.sqrt((train.values.astype("float64") ** 2).mean())
+    assert history[0].train_rmse == pytest.approx(expected, rel=0.05)
+    assert history[1].train_rmse == pytest.approx(history[0].train_rmse, rel=1e-6)
+
+
+def test_one_step_of_sgd_follows_the_loss_by_hand():
+    # All rows in one batch, plain SGD, no decay: the new decoder bias is known in closed form.
+    train, _ = random_split(low_rank_ratings(), 0.1, seed=1)
+    inputs = Interactions.from_ratings(train)
+    rows = numpy.arange(inputs.shape[0])
+    rated, dense = inputs.mask(rows), inputs.dense(rows)
+    net = AutoRec(8, inputs.shape[1], dropout=0)
+    fit(
+        net,
+        inputs,
+        num_epochs=1,
+        batch_size=len(rows),
+        optimizer="sgd",
+        learning_rate=1.0,
+        weight_decay=0.0,
+        init=mx.init.Constant(0.0),
+        contexts=[mx.cpu()],
+    )
+    # Prediction 0 everywhere: d/db_u mean_i (1 / 2U) sum_u (b_u - r_iu)^2 = -mean_i r_iu / U.
+    expected = (dense * rated).mean(axis=0) / inputs.shape[1]
+    numpy.testing.assert_allclose(net.decoder.bias.data().asnumpy(), expected, rtol=1e-5)
+
+
+def test_the_history_is_a_table_and_reaches_the_callback():
+    seen = []
+    history, _ = fitted(num_epochs=3, on_epoch=seen.append)
+    assert list(history) == seen
+    assert len(history) == 3
+    table = history.frame()
+    assert table.columns.tolist() == [
+        "epoch", "train_rmse", "test_rmse", "seconds", "ratings_per_second", "rows_per_second",
+    ]  # fmt: skip
+    assert table["epoch"].tolist() == [1, 2, 3]
+    numpy.testing.assert_allclose(
+        table["ratings_per_second"] / table["rows_per_second"],
+        len(random_split(low_rank_ratings(), 0.1, seed=1)[0]) / 60,
+        rtol=1e-6,
+    )
+    assert all(len(astuple(epoch)) == 6 for epoch in seen)
+
+
+def test_a_run_that_diverges_stops_with_the_epoch():
+    with pytest.raises(TrainingError, match=r"epoch \d+; lower the learning rate"):
+        fitted(num_epochs=60, optimizer="sgd", learning_rate=1e6)
+
+
+def test_nothing_to_train_on_is_an_error():
+    nothing = Interactions.from_ratings(low_rank_ratings().take(numpy.arange(0)))
+    with pytest.raises(ConfigurationError, match="no ratings to train on"):
+        fit(AutoRec(2, nothing.shape[1]), nothing)
