@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import hashlib
-import importlib.util
 import io
 import os
-import re
-import shutil
-import stat
-import subprocess
 import sys
 import tempfile
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 import platformdirs
 
+from . import archives
 from .errors import ConfigurationError, DataCorruptError, DataUnavailableError
 from .ratings import Ratings, read_ratings
 
@@ -32,18 +26,10 @@ TERMS = (
     "MovieLens is for research use: do not pass it on or use it commercially except as the "
     "README of the release allows, see https://grouplens.org/datasets/movielens/"
 )
-#: Seconds without a byte after which a server counts as unreachable.
-TIMEOUT = 15.0
-
-#: Names of zip members that are no plain path below the target: absolute, "..", of Windows.
-OUTSIDE = re.compile(r"^/|(^|/)\.\.(/|$)|[\\:\0]")
-
 #: The wheel that carries a copy of ML-100K, for where GroupLens cannot be reached.
 WHEEL = "recbole==1.2.1"
 WHEEL_SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 WHEEL_FOLDER = "recbole/dataset_example/ml-100k"
-#: Seconds that pip may take for it in all.
-WHEEL_TIMEOUT = 300.0
 
 
 @dataclass(frozen=True)
@@ -183,7 +169,7 @@ def ratings_file(folder: Path, release: Release) -> Path:
         raise DataUnavailableError(f"{folder} has no {release.ratings}")
     note = _note_of(path)
     noted = note.read_text()[:40] if note.is_file() else None
-    _verify(path, "sha1", release.sha1 or noted, path)
+    archives.verify(path, "sha1", release.sha1 or noted, path)
     return path
 
 
@@ -275,14 +261,14 @@ def _from_source(release: Release, source: Path) -> Path:
 
 def _from_zip(release: Release, archive: Path) -> Path:
     if release.sha1 is None:
-        _verify(archive, "md5", release.md5, archive)
+        archives.verify(archive, "md5", release.md5, archive)
     # Named after its content, the folder is never taken for another copy of the release.
-    folder = cache_folder() / f"{release.folder}-{_digest(archive, 'md5')}"
+    folder = cache_folder() / f"{release.folder}-{archives.digest(archive, 'md5')}"
     try:
         ratings_file(folder, release)
     except (DataUnavailableError, DataCorruptError):  # not unpacked yet, or damaged since
         with _incoming(release, folder, archive) as incoming:
-            _unpack(archive, release, incoming, archive)
+            _unpack(release, archive, incoming, archive)
     return folder
 
 
@@ -330,53 +316,15 @@ def _download(
 
 
 def _from_grouplens(release: Release, folder: Path) -> None:
-    # Imported here, as most runs find the data in the cache and need neither.
-    from pooch import HTTPDownloader
-    from requests.exceptions import ChunkedEncodingError, RequestException
-
     archive = folder.with_suffix(".zip")
-    download = HTTPDownloader(progressbar=_on_terminal(), chunk_size=1 << 16, timeout=TIMEOUT)
-    try:
-        # A body that is cut short is left to the checksum, whose message tells more.
-        with contextlib.suppress(ChunkedEncodingError):
-            download(release.url, str(archive), None)
-    except RequestException as error:
-        raise DataUnavailableError(_reason(error)) from error
-    _verify(archive, "md5", release.md5, release.url)
-    _unpack(archive, release, folder, release.url)
-
-
-def _reason(error: Exception) -> str:
-    # Requests wraps the reason in up to two errors, which repeat the address at length.
-    reason = error.args[0] if error.args else error
-    text = str(getattr(reason, "reason", reason))
-    if "timed out" in text:
-        return f"no answer within {TIMEOUT:g} s"
-    return re.sub(r"^.*?[)>]: ", "", text)
+    archives.download(release.url, archive)
+    archives.verify(archive, "md5", release.md5, release.url)
+    _unpack(release, archive, folder, release.url)
 
 
 def _from_wheel(release: Release, folder: Path) -> None:
-    if importlib.util.find_spec("pip") is None:
-        raise DataUnavailableError(f"{sys.executable} has no pip (-m ensurepip installs it)")
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--retries=1", f"--timeout={TIMEOUT}"]
-    command += [f"--dest={folder.parent}", WHEEL]
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=sys.stderr if _on_terminal() else subprocess.DEVNULL,  # pip's progress bar
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=WHEEL_TIMEOUT,
-        )
-    except subprocess.TimeoutExpired:
-        raise DataUnavailableError(f"pip took more than {WHEEL_TIMEOUT:.0f} s") from None
-    wheel = next(folder.parent.glob("*.whl"), None)
-    if done.returncode or wheel is None:
-        reason = done.stderr.strip().rpartition("\n")[2]
-        raise DataUnavailableError(f"pip could not fetch it: {reason}")
-    _verify(wheel, "sha256", WHEEL_SHA256, wheel.name)
+    wheel = archives.download_wheel(WHEEL, folder.parent)
+    archives.verify(wheel, "sha256", WHEEL_SHA256, wheel.name)
     with zipfile.ZipFile(wheel) as content:
         # Without the line that names its columns, this is u.data byte for byte.
         ratings = content.read(f"{WHEEL_FOLDER}/ml-100k.inter").partition(b"\n")[2]
@@ -385,36 +333,16 @@ def _from_wheel(release: Release, folder: Path) -> None:
     (folder / "ml-100k.item").write_bytes(titles)
 
 
-def _unpack(archive: Path, release: Release, folder: Path, origin: Path | str) -> None:
-    """Unpack the files that lie beside the ratings file in the archive, if all in it is safe."""
-    try:
-        with zipfile.ZipFile(archive) as content:
-            members = [member for member in content.infolist() if not member.is_dir()]
-            for member in content.infolist():
-                link = stat.S_ISLNK(member.external_attr >> 16)
-                if link or OUTSIDE.search(member.orig_filename):
-                    raise DataCorruptError(
-                        f"{origin} is refused: its member {member.orig_filename!r} "
-                        "would land outside the target"
-                    )
-            paths = {PurePosixPath(member.filename): member for member in members}
-            homes = [path.parent for path in paths if path.name == release.ratings]
-            if not homes:
-                raise DataUnavailableError(f"{origin} has no {release.ratings} in it")
-            home = max(homes, key=lambda path: path.name == release.folder)
-            wanted = {path.name: paths[path] for path in paths if path.parent == home}
-            megabytes = sum(member.file_size for member in wanted.values()) / 1e6
-            if megabytes > release.max_megabytes:
-                raise DataCorruptError(
-                    f"{origin} is refused: it would unpack to {megabytes:,.0f} MB, more than the "
-                    f"{release.max_megabytes:,} MB allowed for {release.folder}"
-                )
-            for name, member in wanted.items():
-                with content.open(member) as packed, (folder / name).open("wb") as plain:
-                    shutil.copyfileobj(packed, plain)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
-        _verify(archive, "md5", release.md5, origin)
-        raise DataCorruptError(f"{origin} cannot be unpacked: {error}") from error
+def _unpack(release: Release, archive: Path, folder: Path, origin: Path | str) -> None:
+    archives.unpack(
+        archive,
+        folder,
+        beside=release.ratings,
+        home=release.folder,
+        max_megabytes=release.max_megabytes,
+        md5=release.md5,
+        origin=origin,
+    )
 
 
 @contextlib.contextmanager
@@ -430,9 +358,9 @@ def _incoming(release: Release, folder: Path, origin: Path | str) -> Iterator[Pa
         incoming.mkdir()
         yield incoming
         ratings = incoming / release.ratings
-        _verify(ratings, "sha1", release.sha1, f"{release.ratings} from {origin}")
+        archives.verify(ratings, "sha1", release.sha1, f"{release.ratings} from {origin}")
         if release.sha1 is None:
-            _note_of(ratings).write_text(f"{_digest(ratings, 'sha1')}  {ratings.name}\n")
+            _note_of(ratings).write_text(f"{archives.digest(ratings, 'sha1')}  {ratings.name}\n")
         folder.mkdir(exist_ok=True)
         for file in sorted(incoming.iterdir(), key=lambda file: file.name == release.ratings):
             os.replace(file, folder / file.name)
@@ -441,28 +369,6 @@ def _incoming(release: Release, folder: Path, origin: Path | str) -> Iterator[Pa
 def _note_of(ratings: Path) -> Path:
     # What sha1 the ratings had when they were unpacked, where none is known; as of sha1sum.
     return ratings.with_name(f"{ratings.name}.sha1")
-
-
-def _verify(path: Path, algorithm: str, expected: str | None, origin: Path | str) -> None:
-    if expected is None:
-        return
-    found = _digest(path, algorithm)
-    if found != expected:
-        raise DataCorruptError(
-            f"{origin} is truncated or altered: its {algorithm} is {found}, not {expected}"
-        )
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _on_terminal() -> bool:
-    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _way_out(release: Release) -> str:
