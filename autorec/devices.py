@@ -1,4 +1,4 @@
-"""Devices: from "cpu:0,1" or "gpu" to MXNet contexts, and rows shared among them."""
+"""Devices: from "cpu:2" or "gpu:0,1" to MXNet contexts, and rows shared among them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def contexts(devices: str = "gpu") -> list[Any]:
     Parameters
     ----------
     devices : str
-        "cpu", "cpu:1", "cpu:0,1", "gpu" (every GPU), "gpu:0,1". Several CPU contexts are separate
-        devices to MXNet on the same cores: useful to try out multi-GPU code.
+        "cpu"; "cpu:2", which is two contexts on the same cores, separate devices to MXNet, for
+        trying out what runs on two GPUs; "gpu", which is every GPU; "gpu:0,1", which is those.
 
     Returns
     -------
@@ -35,26 +35,26 @@ def contexts(devices: str = "gpu") -> list[Any]:
     ConfigurationError
         If the text names no device, one twice, or a GPU that is not there while others are.
     """
-    match = re.fullmatch(r"(cpu|gpu)(?::(\d+(?:,\d+)*))?", devices)
+    if devices == "gpu":
+        return try_all_gpus()
+    match = re.fullmatch(r"cpu(?::([1-9]\d?))?|gpu:(\d+(?:,\d+)*)", devices)
     if not match:
         raise ConfigurationError(
-            f"{devices!r} names no device; write cpu, gpu, gpu:0 or gpu:0,1 for example."
+            f"{devices!r} names no device; write cpu, cpu:2, gpu, gpu:0 or gpu:0,1 for example."
         )
-    kind, numbers = match.groups()
+    count, numbers = match.groups()
     if numbers is None:
-        return [mx.cpu()] if kind == "cpu" else try_all_gpus()
+        return [mx.cpu(i) for i in range(int(count or 1))]
     indices = [int(number) for number in numbers.split(",")]
     if len(set(indices)) < len(indices):
         raise ConfigurationError(f"{devices!r} names a device twice; name each once.")
-    if kind == "cpu":
-        return [mx.cpu(i) for i in indices]
-    count = mx.context.num_gpus()
-    if count == 0:
+    available = mx.context.num_gpus()
+    if available == 0:
         warnings.warn(f"No GPU is visible, so {devices!r} runs on the CPU.", stacklevel=2)
         return [mx.cpu()]
-    if max(indices) >= count:
+    if max(indices) >= available:
         raise ConfigurationError(
-            f"{devices!r} names GPU {max(indices)}, and this machine's GPUs are 0 to {count - 1}."
+            f"{devices!r} names GPU {max(indices)}; this machine's GPUs are 0 to {available - 1}."
         )
     return [mx.gpu(i) for i in indices]
 

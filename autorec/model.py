@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._mxnet import autograd, nn
+from ._mxnet import autograd, nn, np
 
 
 class AutoRec(nn.Block):  # type: ignore[misc]
@@ -40,7 +40,8 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         ratings : ndarray of float32, shape (batch, num_users)
             0 where there is no rating.
         mask : ndarray of float32, shape (batch, num_users), optional
-            1 at rated cells, 0 elsewhere. Needed only where a rating itself may be 0.
+            1 at rated cells, 0 elsewhere; by default the sign of `ratings`, which is that where
+            every rating is above 0.
 
         Returns
         -------
@@ -50,5 +51,5 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         """
         prediction = self.decoder(self.dropout(self.encoder(ratings)))
         if autograd.is_training():
-            return prediction * (ratings != 0 if mask is None else mask)
+            return prediction * (np.sign(ratings) if mask is None else mask)
         return prediction

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from .errors import RatingsError
 
 Column = Union[str, int]
 Duplicates = Literal["error", "last"]
+Nonpositive = Literal["error", "keep"]
 
 #: Header names by which a column is recognised, without case, underscores and spaces.
 ALIASES = {
@@ -37,7 +39,7 @@ class Ratings:
     users, items : ndarray of int32, shape (n,)
         Row n says that user ``user_ids[users[n]]`` rated item ``item_ids[items[n]]``.
     values : ndarray of float32, shape (n,)
-        The ratings, finite. Zero and negative ratings are allowed.
+        The ratings, finite.
     user_ids, item_ids : ndarray, shape (num_users,) and (num_items,)
         The table's own ids, sorted. A part of a table (see `take`) keeps all of them.
     times : ndarray of int64, shape (n,), optional
@@ -60,6 +62,7 @@ class Ratings:
         rating: Column = "rating",
         time: Column | None = None,
         duplicates: Duplicates = "error",
+        nonpositive: Nonpositive = "error",
     ) -> Ratings:
         """Check a table and code its ids.
 
@@ -70,14 +73,26 @@ class Ratings:
         user, item, rating, time : str or int
             The columns' names in `frame`; ``time`` may be left out.
         duplicates : {"error", "last"}
-            What to do where a user rated an item more than once.
+            What to do where a user rated an item more than once; the number of ratings dropped is
+            given in a warning.
+        nonpositive : {"error", "keep"}
+            What to do with ratings of 0 and below, which the section's mask, the sign of the
+            ratings, cannot hold; `fit` gives the net an explicit mask for those that are kept.
 
         Raises
         ------
         RatingsError
             For a missing column, an empty table, a missing id, a rating that is not a finite
-            number, or a repeated rating; the message names the row, counted from 1.
+            number or not above 0, or a repeated rating; the message names the row, from 1.
         """
+        for option, value, choices in (
+            ("duplicates", duplicates, ("error", "last")),
+            ("nonpositive", nonpositive, ("error", "keep")),
+        ):
+            if value not in choices:
+                raise RatingsError(
+                    f"{option} must be {' or '.join(map(repr, choices))}, not {value!r}."
+                )
         for name in [user, item, rating] + ([] if time is None else [time]):
             if name not in frame.columns:
                 raise RatingsError(
@@ -96,6 +111,13 @@ class Ratings:
             item_ids=item_ids,
             times=None if time is None else _numbers(frame[time], time).astype(np.int64),
         )
+        if nonpositive == "error" and (ratings.values <= 0).any():
+            row = int((ratings.values <= 0).argmax())
+            raise RatingsError(
+                f"Row {row + 1} has the rating {ratings.values[row]:g}, and the sign of a rating "
+                "must be 1 to tell it from none: add a constant to all of them, or pass "
+                "nonpositive='keep' to train with an explicit mask."
+            )
         return ratings._without_duplicates(duplicates)
 
     def __len__(self) -> int:
@@ -147,20 +169,23 @@ class Ratings:
         return digest.hexdigest()
 
     def _without_duplicates(self, duplicates: Duplicates) -> Ratings:
-        if duplicates not in ("error", "last"):
-            raise RatingsError(f"duplicates must be 'error' or 'last', not {duplicates!r}.")
         cells = pd.Series(self.users.astype(np.int64) * self.num_items + self.items)
         repeated = cells.duplicated(keep="last").to_numpy()
         if not repeated.any():
             return self
         if duplicates == "last":
+            warnings.warn(
+                f"{repeated.sum():,} of {len(self):,} ratings were dropped: the same user rates "
+                "the same item again below.",
+                stacklevel=4,
+            )
             return self.take(~repeated)
         first = int(repeated.argmax())
         again = int(np.flatnonzero(cells.to_numpy() == cells[first])[1])
         raise RatingsError(
             f"User {self.user_ids[self.users[first]]} rated item "
             f"{self.item_ids[self.items[first]]} in row {first + 1} and again in row {again + 1}; "
-            "remove one, or pass duplicates='last' to keep the later."
+            "remove one, or keep the later with duplicates='last' (--duplicates last)."
         )
 
 
@@ -172,6 +197,7 @@ def read_ratings(
     columns: Sequence[Column] | None = None,
     encoding: str = "utf-8",
     duplicates: Duplicates = "error",
+    nonpositive: Nonpositive = "error",
 ) -> Ratings:
     """Read a delimited file of ratings, gzipped or not.
 
@@ -190,8 +216,8 @@ def read_ratings(
         by the header's names (userId, movieId, ...), else the first three or four fields.
     encoding : str
         The text's encoding.
-    duplicates : {"error", "last"}
-        What to do where a user rated an item more than once.
+    duplicates, nonpositive : str
+        As of `Ratings.from_frame`.
 
     Raises
     ------
@@ -220,6 +246,7 @@ def read_ratings(
             frame.rename(columns=order),
             time="time" if "time" in names else None,
             duplicates=duplicates,
+            nonpositive=nonpositive,
         )
     except RatingsError as error:
         raise RatingsError(f"{path}: {error}") from error

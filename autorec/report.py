@@ -39,48 +39,54 @@ def write_report(
     net: Any,
     history: History,
     test: Accuracy,
-    data: Mapping[str, Any],
-    settings: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    config: Mapping[str, Any],
 ) -> None:
-    """Write a run's metrics.json, curve.png and autorec.params, each whole or not at all.
+    """Write a run's metrics.json, curve.png and model.params, each whole or not at all.
 
     Parameters
     ----------
     folder : Path
         Exists.
     net : AutoRec
-        Trained; its weights go to autorec.params, in Gluon's format.
+        Trained; its weights go to model.params, in Gluon's format.
     history : History
     test : Accuracy
         Of the finished net on the test ratings.
-    data : mapping
+    facts : mapping
         What the run was trained on, see `describe`.
-    settings : mapping
+    config : mapping
         What the run was asked to do.
     """
-    with replacing(folder / "autorec.params") as path:
+    with replacing(folder / "model.params") as path:
         net.save_parameters(str(path))
     with replacing(folder / "curve.png") as path:
-        learning_curve(history, f"AutoRec on {data['name']}").savefig(path)
+        learning_curve(history, f"AutoRec on {facts['data']}").savefig(path)
     metrics = {
-        "test": asdict(test),
-        "settings": dict(settings),
-        "data": dict(data),
+        "test_rmse": test.rmse,
+        "test_mae": test.mae,
+        "train_rmse": history[-1].train_rmse,
+        "epochs": len(history),
+        "seconds": sum(epoch.seconds for epoch in history),
+        **facts,
         "history": [asdict(epoch) for epoch in history],
+        "config": dict(config),
         "versions": versions(),
     }
     with replacing(folder / "metrics.json") as path:
         path.write_text(json.dumps(metrics, indent=2) + "\n")
 
 
-def describe(name: str, ratings: Ratings) -> dict[str, Any]:
-    """Return what identifies a set of ratings: name, sizes, checksum."""
+def describe(name: str, train: Ratings, test: Ratings) -> dict[str, Any]:
+    """Return what identifies the ratings of a run: name, sizes, checksums."""
     return {
-        "name": name,
-        "ratings": len(ratings),
-        "users": ratings.num_users,
-        "items": ratings.num_items,
-        "sha256": ratings.checksum(),
+        "data": name,
+        "num_users": train.num_users,
+        "num_items": train.num_items,
+        "num_train": len(train),
+        "num_test": len(test),
+        "sha256_train": train.checksum(),
+        "sha256_test": test.checksum(),
     }
 
 

@@ -267,12 +267,12 @@ def train_recsys_rating(
                     for output, label in zip(outputs, shares[-1])
                 ]
                 rated = numpy.count_nonzero(arrays[-1].asnumpy()) if rows_model else rows
-                sums.add([error**2 for error in errors], int(rated), rows)
+                sums.add([np.square(error) for error in errors], int(rated), rows)
             test = (test_iter, inter_mat) if rows_model else (test_iter,)
             epoch = replace(sums.close(number), test_rmse=score(net, *test, devices))
             history.epochs.append(epoch)
             bar.set_postfix_str(
-                f"train RMSE {epoch.train_rmse:.3f}, test RMSE {epoch.test_rmse:.3f}"
+                f"train RMSE {epoch.train_rmse:.3f}, test RMSE {epoch.test_rmse:.3f}", refresh=False
             )
             bar.update()
             if on_epoch is not None:

@@ -11,7 +11,7 @@ from typing import Any, Callable
 import numpy
 import pandas as pd
 
-from ._mxnet import autograd, gluon, mx
+from ._mxnet import autograd, gluon, mx, np
 from .devices import split_rows, try_all_gpus
 from .errors import ConfigurationError, TrainingError
 from .evaluation import evaluate
@@ -114,7 +114,8 @@ def squared_error(predictions: Any, ratings: Any) -> Any:
     -------
     ndarray of float32, shape (batch,)
     """
-    return ((predictions - ratings) ** 2).sum(axis=1)
+    # np.square, since ** takes ten times as long in MXNet.
+    return np.square(predictions - ratings).sum(axis=1)
 
 
 def update(

@@ -34,68 +34,114 @@ def ratings_file(tmp_path, rng):
 
 
 def test_training_leaves_a_report_that_can_be_used(tmp_path, ratings_file):
-    done = autorec("train", ratings_file, "--hidden", 8, "--epochs", 3, "--seed", 5,
-                   "--devices", "cpu:0,1", "--output", "run", cwd=tmp_path)  # fmt: skip
+    done = autorec("train", "--ratings", ratings_file, "--hidden", 8, "--epochs", 3, "--seed", 5,
+                   "--devices", "cpu:2", "--output", "run", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "30 items by 20 users" in done.stdout
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["settings"]["hidden"] == 8
-    assert metrics["settings"]["contexts"] == ["cpu(0)", "cpu(1)"]
+    assert metrics["config"]["hidden"] == 8
+    assert metrics["config"]["contexts"] == ["cpu(0)", "cpu(1)"]
     assert [epoch["epoch"] for epoch in metrics["history"]] == [1, 2, 3]
+    assert metrics["epochs"] == 3
+    last = metrics["history"][-1]
+    assert (metrics["test_rmse"], metrics["train_rmse"]) == (last["test_rmse"], last["train_rmse"])
+    assert metrics["seconds"] == sum(epoch["seconds"] for epoch in metrics["history"])
     assert metrics["versions"]["numpy"] == numpy.__version__
-    assert f"Test RMSE {metrics['test']['rmse']:.4f}" in done.stdout
+    assert f"Test RMSE {metrics['test_rmse']:.4f}" in done.stdout.splitlines()[-1]
+    assert f"test RMSE {last['test_rmse']:.3f}" in done.stderr  # the progress bar
     assert (tmp_path / "run" / "curve.png").read_bytes().startswith(b"\x89PNG")
 
-    ratings = read_ratings(ratings_file)
-    assert metrics["data"]["sha256"] == ratings.checksum()
-    train, test = map(Interactions.from_ratings, random_split(ratings, 0.1, seed=5))
+    parts = random_split(read_ratings(ratings_file), 0.1, seed=5)
+    assert [metrics["sha256_train"], metrics["sha256_test"]] == [p.checksum() for p in parts]
+    assert [metrics["num_train"], metrics["num_test"]] == [len(part) for part in parts]
+    assert (metrics["num_users"], metrics["num_items"]) == (20, 30)
+    train, test = map(Interactions.from_ratings, parts)
     net = AutoRec(8, 20)
-    net.load_parameters(str(tmp_path / "run" / "autorec.params"), ctx=mx.cpu())
-    assert evaluate(net, train, test).rmse == pytest.approx(metrics["test"]["rmse"], abs=1e-6)
-    assert metrics["history"][-1]["test_rmse"] == pytest.approx(metrics["test"]["rmse"], abs=1e-6)
+    net.load_parameters(str(tmp_path / "run" / "model.params"), ctx=mx.cpu())
+    assert evaluate(net, train, test).rmse == pytest.approx(metrics["test_rmse"], abs=1e-6)
 
-    again = autorec("train", ratings_file, "--output", "run", cwd=tmp_path)
+    again = autorec("train", "--ratings", ratings_file, "--output", "run", cwd=tmp_path)
     assert again.returncode == 2
     assert "run is not empty; name a new folder with --output" in again.stderr
 
 
+def train_quickly(*arguments, cwd):
+    """Train, and return what is in the metrics."""
+    done = autorec("train", "--hidden", 2, "--epochs", 1, *arguments, "--output", "run", cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return json.loads((cwd / "run" / "metrics.json").read_text()), done
+
+
+def test_two_files_give_the_split(tmp_path):
+    (tmp_path / "u1.base").write_text("1\t1\t5\t9\n2\t1\t3\t9\n2\t3\t4\t9\n")
+    (tmp_path / "u1.test").write_text("1\t2\t2\t9\n")
+    metrics, done = train_quickly("--train", "u1.base", "--test", "u1.test", cwd=tmp_path)
+    assert "4 ratings of 3 items by 2 users; 3 to train on, 1 held out" in done.stdout
+    assert metrics["config"]["train"] == "u1.base"
+
+
+def test_the_last_rating_of_each_user_can_be_held_out(tmp_path):
+    (tmp_path / "r.csv").write_text("1,1,5,10\n1,2,4,20\n2,1,1,20\n2,2,2,10\n2,3,3,5\n")
+    metrics, _ = train_quickly("--ratings", "r.csv", "--split", "seq-aware", cwd=tmp_path)
+    assert (metrics["num_train"], metrics["num_test"]) == (3, 2)
+
+
+def test_repeated_ratings_keep_the_last_on_request(tmp_path):
+    (tmp_path / "r.csv").write_text("1,1,5\n1,2,4\n2,1,1\n1,1,2\n")
+    metrics, done = train_quickly("--ratings", "r.csv", "--duplicates", "last", cwd=tmp_path)
+    assert metrics["num_train"] + metrics["num_test"] == 3
+    assert "autorec: 1 of 4 ratings were dropped" in done.stderr
+
+
 def test_the_default_folder_is_new_for_each_run(tmp_path, ratings_file):
-    done = autorec("train", ratings_file, "--epochs", 1, "--hidden", 2, cwd=tmp_path)
+    done = autorec("train", "--ratings", ratings_file, "--epochs", 1, "--hidden", 2, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("films-")
     assert sorted(path.name for path in folder.iterdir()) == [
-        "autorec.params", "curve.png", "metrics.json",
+        "curve.png", "metrics.json", "model.params",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["train", "nothing.csv"], "nothing.csv is no file"),
-        (["train", "bad.csv"], "Row 2 has the rating 'five'"),
-        (["train", "{file}", "--epochs", "0"], "--epochs"),
-        (["train", "{file}", "--epochs", "many"], "--epochs"),
-        (["train", "{file}", "--devices", "abacus"], "'abacus' names no device"),
-        (["train", "{file}", "--test-ratio", "2"], "between 0 and 1"),
-        (["train", "{file}", "--optimizer", "magic"], "magic"),
-        (["fly"], "No such command"),
+        (["--ratings", "nothing.csv"], "nothing.csv does not exist"),
+        (["--dataset", "2m"], "no MovieLens release '2m'"),
+        (["--dataset", "1m", "--data", "elsewhere"], "elsewhere does not exist"),
+        (["--ratings", "bad.csv"], "Row 2 has the rating 'five'"),
+        (["--ratings", "zero.csv"], "Row 1 has the rating 0"),
+        (["--ratings", "twice.csv"], "--duplicates last"),
+        (["--ratings", "{file}", "--dataset", "1m"], "give one of them"),
+        (["--train", "{file}"], "--train and --test go together"),
+        (["--train", "{file}", "--test", "{file}"], "is in the training and in the test table"),
+        (["--ratings", "{file}", "--split", "seq-aware"], "no times"),
+        (["--ratings", "{file}", "--split", "odd"], "'seq-aware'"),
+        (["--ratings", "{file}", "--epochs", "0"], "--epochs"),
+        (["--ratings", "{file}", "--epochs", "many"], "--epochs"),
+        (["--ratings", "{file}", "--devices", "abacus"], "'abacus' names no device"),
+        (["--ratings", "{file}", "--test-ratio", "2"], "between 0 and 1"),
+        (["--ratings", "{file}", "--output", "{file}"], "is not empty"),
+        (["fly"], "fly"),
     ],
 )
 def test_mistakes_are_answered_in_a_sentence(tmp_path, ratings_file, arguments, complaint):
     (tmp_path / "bad.csv").write_text("1,2,5\n1,3,five\n")
+    (tmp_path / "zero.csv").write_text("1,2,0\n1,3,5\n")
+    (tmp_path / "twice.csv").write_text("1,2,5\n1,2,4\n")
     named = [argument.format(file=ratings_file) for argument in arguments]
-    done = autorec(*named, cwd=tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    done = autorec("train", *named, cwd=tmp_path)
     assert done.returncode == 2
+    assert sorted(tmp_path.rglob("*")) == before
     assert complaint in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(tmp_path.glob("runs/*/*"))
 
 
-def test_missing_data_say_where_they_were_looked_for(tmp_path):
-    done = autorec("train", "1m", "--data", "elsewhere", cwd=tmp_path)
+def test_a_training_that_fails_is_no_wrong_usage(tmp_path, ratings_file):
+    done = autorec("train", "--ratings", ratings_file, "--lr", "1e30", cwd=tmp_path)
     assert done.returncode == 1
-    assert "elsewhere does not exist" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("autorec: The training error is no longer")
 
 
 def test_help_names_the_defaults(tmp_path):
@@ -123,7 +169,7 @@ def test_the_main_job_reaches_the_sections_rmse(ml_100k, tmp_path):
         done = autorec("train", "--seed", seed, "--output", f"run-{seed}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         metrics = json.loads((tmp_path / f"run-{seed}" / "metrics.json").read_text())
-        found.append(metrics["test"]["rmse"])
+        found.append(metrics["test_rmse"])
     print("test RMSE of seeds 0, 1, 2:", found)
     assert found[0] <= 0.905
     assert numpy.mean(found) <= 0.901

@@ -10,15 +10,17 @@ from autorec.errors import ConfigurationError
     ("text", "expected"),
     [
         ("cpu", [mx.cpu()]),
-        ("cpu:1", [mx.cpu(1)]),
-        ("cpu:0,2", [mx.cpu(0), mx.cpu(2)]),
+        ("cpu:1", [mx.cpu(0)]),
+        ("cpu:3", [mx.cpu(0), mx.cpu(1), mx.cpu(2)]),
     ],
 )
 def test_cpus_by_name(text, expected):
     assert contexts(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "tpu", "cpu:", "gpu:a", "cpu:0,,1", "cpu:0,0", "gpu:-1"])
+@pytest.mark.parametrize(
+    "text", ["", "tpu", "cpu:", "gpu:a", "cpu:0", "cpu:0,1", "gpu:0,,1", "gpu:0,0", "gpu:-1"]
+)
 def test_texts_that_name_no_device_are_refused(text):
     with pytest.raises(ConfigurationError, match="names"):
         contexts(text)

@@ -20,7 +20,8 @@ def random_parts(rng, items=11, users=6):
     kind = rng.integers(0, 3, (items, users))  # 0 unrated, 1 train, 2 test
     item, user = kind.nonzero()
     ratings = Ratings.from_frame(
-        pd.DataFrame({"user": user, "item": item, "rating": dense[item, user]})
+        pd.DataFrame({"user": user, "item": item, "rating": dense[item, user]}),
+        nonpositive="keep",
     )
     in_train = kind[item, user] == 1
     parts = [Interactions.from_ratings(ratings.take(p)) for p in (in_train, ~in_train)]

@@ -12,7 +12,7 @@ MASK = np.array([[1, 1, 0], [1, 0, 1]])
 
 @pytest.mark.parametrize("view", ["item", "user"])
 def test_rows_are_items_or_users(view):
-    interactions = Interactions.from_ratings(Ratings.from_frame(FRAME), view)
+    interactions = Interactions.from_ratings(Ratings.from_frame(FRAME, nonpositive="keep"), view)
     dense, mask = (DENSE, MASK) if view == "item" else (DENSE.T, MASK.T)
     rows = np.arange(len(dense))
     assert interactions.shape == dense.shape
@@ -23,7 +23,7 @@ def test_rows_are_items_or_users(view):
 
 
 def test_rows_come_in_the_order_asked_for():
-    interactions = Interactions.from_ratings(Ratings.from_frame(FRAME))
+    interactions = Interactions.from_ratings(Ratings.from_frame(FRAME, nonpositive="keep"))
     np.testing.assert_array_equal(interactions.dense(np.array([1, 0, 1])), DENSE[[1, 0, 1]])
     assert interactions.count(np.array([1, 0, 1])) == 6
 
@@ -40,7 +40,7 @@ def test_batches_hold_every_rated_row_once(rng):
 
 
 def test_wrong_arguments_are_named():
-    ratings = Ratings.from_frame(FRAME)
+    ratings = Ratings.from_frame(FRAME, nonpositive="keep")
     with pytest.raises(ConfigurationError, match="'film'"):
         Interactions.from_ratings(ratings, "film")
     with pytest.raises(ConfigurationError, match="batch_size"):

@@ -4,7 +4,7 @@ import numpy
 import pytest
 
 from autorec import AutoRec
-from autorec._mxnet import autograd, mx, np
+from autorec._mxnet import autograd, mx, nn, np
 
 SHAPES = [(1, 1, 1), (4, 3, 2), (7, 5, 11), (16, 30, 8)]  # batch, columns, hidden
 
@@ -45,7 +45,7 @@ def test_predictions_follow_the_formula(rng, batch, columns, hidden, hybridize):
 @pytest.mark.parametrize(("batch", "columns", "hidden"), SHAPES)
 def test_gradients_are_those_of_the_rated_cells(rng, batch, columns, hidden, hybridize, given_mask):
     net, (V, mu, W, b) = random_net(columns, hidden, hybridize=hybridize)
-    values = (0, -2, 1, 5) if given_mask else (1, -2, 5)  # without a mask, 0 means unrated
+    values = (0, -2, 1, 5) if given_mask else (1, 2, 5)  # without a mask, 0 means unrated
     ratings, rated = random_ratings(rng, batch, columns, values)
     x = np.array(ratings)
     with autograd.record():
@@ -68,6 +68,14 @@ def test_gradients_are_those_of_the_rated_cells(rng, batch, columns, hidden, hyb
         numpy.testing.assert_allclose(
             parameter.grad().asnumpy(), gradient, rtol=1e-4, atol=1e-3, err_msg=parameter.name
         )
+
+
+def test_the_output_is_multiplied_by_the_sign_of_the_input_while_training(rng):
+    net, _ = random_net(columns=6, hidden=4)
+    x = np.array([[0.0, 0.5, 5.0, -2.0, 0.0, 1.0]])
+    with autograd.record():
+        masked = net(x)
+    numpy.testing.assert_allclose(masked.asnumpy(), net(x).asnumpy() * [[0, 1, 1, -1, 0, 1]])
 
 
 def test_unrated_cells_get_exactly_no_gradient(rng):
@@ -93,11 +101,46 @@ def test_dropout_is_for_training_alone(rng):
     assert (once != again).any()
 
 
-def test_parameters_have_the_sections_names():
-    net = AutoRec(500, 943)
-    assert sorted(net._collect_params_with_prefix()) == [
+class SectionAutoRec(nn.Block):
+    """The class that the section's reader writes, in its parts: what its files hold."""
+
+    def __init__(self, num_hidden, num_users, dropout=0.05):
+        super().__init__()
+        self.encoder = nn.Dense(num_hidden, activation="sigmoid", use_bias=True)
+        self.decoder = nn.Dense(num_users, use_bias=True)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, rows):
+        return self.decoder(self.dropout(self.encoder(rows)))
+
+
+def test_a_file_saved_from_the_sections_class_is_loaded(rng, tmp_path):
+    theirs, x = SectionAutoRec(5, 6), np.array(random_ratings(rng, 3, 6)[0])
+    theirs.initialize(mx.init.Normal(0.3))
+    expected = theirs(x)
+    theirs.save_parameters(str(tmp_path / "net.params"))
+    ours = AutoRec(5, 6)
+    ours.load_parameters(str(tmp_path / "net.params"))
+    numpy.testing.assert_array_equal(ours(x).asnumpy(), expected.asnumpy())
+    assert sorted(mx.npx.load(str(tmp_path / "net.params"))) == [
         "decoder.bias",
         "decoder.weight",
         "encoder.bias",
         "encoder.weight",
     ]
+
+
+@pytest.mark.parametrize("hybridize", [False, True])
+def test_every_context_gives_the_same(rng, hybridize):
+    devices = [mx.cpu(0), mx.cpu(1), mx.cpu(2)]
+    net = AutoRec(5, 6, dropout=0)
+    net.initialize(mx.init.Normal(0.3), ctx=devices)
+    if hybridize:
+        net.hybridize()
+    ratings, rated = random_ratings(rng, 3, 6)
+    for training in (False, True, False):
+        with autograd.record(training):
+            outputs = [net(np.array(ratings, ctx=device)).asnumpy() for device in devices]
+        for output in outputs:
+            numpy.testing.assert_array_equal(output, outputs[0])
+            assert (output[~rated] == 0).all() == training

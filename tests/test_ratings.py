@@ -54,9 +54,12 @@ def test_a_separator_of_two_colons_reads_columns_in_any_order(tmp_path):
     assert ratings.values.tolist() == [5.0, 4.0]
 
 
-def test_zero_and_negative_ratings_are_ratings():
-    frame = pd.DataFrame({"user": [1, 1], "item": [1, 2], "rating": [0, -2]})
-    assert Ratings.from_frame(frame).values.tolist() == [0.0, -2.0]
+@pytest.mark.parametrize("rating", [0, -0.5])
+def test_ratings_of_zero_and_below_are_refused_and_kept_on_request(rating):
+    frame = pd.DataFrame({"user": [1, 1], "item": [1, 2], "rating": [3, rating]})
+    with pytest.raises(RatingsError, match=rf"Row 2 has the rating {rating}.*nonpositive='keep'"):
+        Ratings.from_frame(frame)
+    assert Ratings.from_frame(frame, nonpositive="keep").values.tolist() == [3.0, rating]
 
 
 def test_a_part_keeps_the_id_maps_and_the_frame_gives_the_ids_back():
@@ -128,7 +131,8 @@ def test_files_that_are_no_text_are_refused(tmp_path):
 def test_repeated_ratings_keep_the_last_on_request(tmp_path):
     path = tmp_path / "ratings.csv"
     path.write_text("1,2,3\n2,2,3\n1,2,4\n")
-    ratings = read_ratings(path, duplicates="last")
+    with pytest.warns(UserWarning, match="1 of 3 ratings were dropped"):
+        ratings = read_ratings(path, duplicates="last")
     assert ratings.values.tolist() == [3.0, 4.0]
     with pytest.raises(RatingsError, match="'error' or 'last'"):
         read_ratings(path, duplicates="first")
