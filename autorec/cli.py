@@ -7,14 +7,13 @@ import time
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Literal, Optional, Union
 
 import typer
 from tqdm import tqdm
 
 from . import movielens
 from .errors import AutorecError, ConfigurationError, TrainingError
-from .interactions import Interactions
 from .ratings import Ratings, read_ratings
 from .splits import given_split, last_split, random_split
 
@@ -34,7 +33,6 @@ def _commands() -> None:
 
 @app.command("train")
 def train_command(
-    context: typer.Context,
     dataset: Optional[str] = typer.Option(
         None, help="A MovieLens release by its name.  [default: ml-100k]"
     ),
@@ -53,12 +51,59 @@ def train_command(
         "random", help="Hold out random ratings, or each user's last."
     ),
     test_ratio: float = typer.Option(0.1, help="The share that a random split holds out."),
-    hidden: int = typer.Option(500, min=1, help="Hidden units."),
-    dropout: float = typer.Option(0.05, min=0, max=0.99, help="Dropout on the code."),
-    epochs: int = typer.Option(25, min=1, help="Passes over the training ratings."),
-    batch_size: int = typer.Option(256, min=1, help="Rows a step."),
-    lr: float = typer.Option(0.002, min=0, help="Adam's learning rate."),
-    wd: float = typer.Option(1e-5, min=0, help="Weight decay, on all parameters."),
+    validation_ratio: float = typer.Option(
+        0.0, help="The share of the training ratings that chooses the epoch; 0 for the last epoch."
+    ),
+    preset: str = typer.Option(
+        "section", help="section, paper or best: the values of what is not given below."
+    ),
+    view: Optional[Literal["item", "user"]] = typer.Option(
+        None, help="What a row is.  [section: item]"
+    ),
+    hidden: Optional[str] = typer.Option(
+        None, help="Hidden units: 500, or 500,250,500 for a deep net.  [section: 500]"
+    ),
+    encoder: Optional[str] = typer.Option(
+        None, help="The encoder's activation.  [section: sigmoid]"
+    ),
+    decoder: Optional[str] = typer.Option(
+        None, help="The decoder's activation.  [section: identity]"
+    ),
+    dropout: Optional[float] = typer.Option(
+        None, min=0, max=0.99, help="Dropout on the code.  [section: 0.05]"
+    ),
+    input_dropout: Optional[float] = typer.Option(
+        None, min=0, max=0.99, help="Dropout on the ratings that go in.  [section: 0.0]"
+    ),
+    epochs: Optional[int] = typer.Option(
+        None, min=1, help="Passes over the training ratings.  [section: 25]"
+    ),
+    pretrain_epochs: Optional[int] = typer.Option(
+        None, min=0, help="Passes before, layer by layer, for a deep net."
+    ),
+    patience: Optional[int] = typer.Option(
+        None, min=1, help="Epochs without a better validation RMSE that end the training."
+    ),
+    batch_size: Optional[int] = typer.Option(None, min=1, help="Rows a step.  [section: 256]"),
+    loss: Optional[Literal["mean", "sum"]] = typer.Option(
+        None,
+        help="The section's, over all cells; or the paper's, over the rated ones.  [section: mean]",
+    ),
+    optimizer: Optional[str] = typer.Option(None, help="Any of Gluon's.  [section: adam]"),
+    lr: Optional[float] = typer.Option(None, min=0, help="The learning rate.  [section: 0.002]"),
+    lr_decay: Optional[float] = typer.Option(
+        None, min=0, help="Its factor after each epoch.  [section: 1.0]"
+    ),
+    wd: Optional[float] = typer.Option(None, min=0, help="Weight decay.  [section: 1e-05]"),
+    decay_biases: Optional[bool] = typer.Option(
+        None, "--decay-biases/--no-decay-biases", help="Decay all, or the weight matrices alone."
+    ),
+    clip: Optional[bool] = typer.Option(
+        None, "--clip/--no-clip", help="Keep predictions within the rating scale."
+    ),
+    cold_rating: Optional[float] = typer.Option(
+        None, help="The prediction where a user or item has no training rating."
+    ),
     devices: str = typer.Option(
         "gpu", help="cpu; cpu:N for N contexts on it; gpu for all, else the CPU; gpu:0,1."
     ),
@@ -70,9 +115,20 @@ def train_command(
     Writes metrics.json, curve.png and the weights, model.params, to a new folder.
     """
     started = time.perf_counter()
+    source = {
+        "dataset": dataset or (None if ratings or train else "ml-100k"),
+        "data": data and str(data),
+        "ratings": ratings and str(ratings),
+        "train": train and str(train),
+        "test": test and str(test),
+        "duplicates": duplicates,
+        "split": split,
+        "test_ratio": test_ratio,
+        "validation_ratio": validation_ratio,
+    }
     if (train is None) != (test is None):
         raise ConfigurationError("--train and --test go together; name a file for each.")
-    if sum(source is not None for source in (dataset, ratings, train)) > 1:
+    if sum(named is not None for named in (dataset, ratings, train)) > 1:
         raise ConfigurationError(
             "--dataset, --ratings and --train with --test each name the data; give one of them."
         )
@@ -85,23 +141,50 @@ def train_command(
         parts = random_split(table, test_ratio, seed) if random else last_split(table)
 
     # MXNet takes a second to import; wrong arguments are answered before.
-    from .devices import contexts
-    from .evaluation import evaluate
-    from .model import AutoRec
-    from .report import claim_folder, describe, write_report
-    from .training import Epoch, fit
+    from .evaluation import accuracy
+    from .recommender import Recommender
+    from .report import describe, run_folder, write_report
+    from .training import Epoch
 
-    where = contexts(devices)
-    folder = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    claim_folder(folder)
-    num_train, num_test = map(len, parts)
-    print(
-        f"{name}: {num_train + num_test:,} ratings of {parts[0].num_items:,} items by "
-        f"{parts[0].num_users:,} users; {num_train:,} to train on, {num_test:,} held out"
+    given = {
+        "view": view,
+        "num_hidden": hidden and _sizes(hidden),
+        "encoder_activation": encoder,
+        "decoder_activation": decoder,
+        "dropout": dropout,
+        "input_dropout": input_dropout,
+        "num_epochs": epochs,
+        "pretrain_epochs": pretrain_epochs,
+        "patience": patience,
+        "batch_size": batch_size,
+        "loss": loss,
+        "optimizer": optimizer,
+        "learning_rate": lr,
+        "learning_rate_decay": lr_decay,
+        "weight_decay": wd,
+        "decay_biases": decay_biases,
+        "clip": clip,
+        "cold_rating": cold_rating,
+    }
+    model = Recommender.preset(
+        preset,
+        **{key: value for key, value in given.items() if value is not None},
+        devices=devices,
+        random_state=seed,
     )
-    inputs, targets = map(Interactions.from_ratings, parts)
-    net = AutoRec(hidden, inputs.shape[1], dropout)
-    with tqdm(total=epochs, desc="Training", unit="epoch") as bar:
+    held_out = parts[1]
+    learned, chooser = (parts[0], None)
+    if validation_ratio:
+        learned, chooser = random_split(parts[0], validation_ratio, seed + 1)
+    facts = describe(name, learned, chooser, held_out)
+    print(
+        f"{name}: {sum(map(len, parts)):,} ratings of {held_out.num_items:,} items by "
+        f"{held_out.num_users:,} users; {len(learned):,} to train on, "
+        + (f"{len(chooser):,} to choose the epoch, " if chooser else "")
+        + f"{len(held_out):,} held out"
+    )
+    folder = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    with run_folder(folder), tqdm(total=model.num_epochs, desc="Training", unit="epoch") as bar:
 
         def show(epoch: Epoch) -> None:
             bar.set_postfix_str(
@@ -109,32 +192,24 @@ def train_command(
             )
             bar.update()
 
-        history = fit(
-            net,
-            inputs,
-            test=targets,
-            num_epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=lr,
-            weight_decay=wd,
-            contexts=where,
-            seed=seed,
-            on_epoch=show,
+        model.fit(learned, validation=chooser, test=held_out, on_epoch=show)
+        asked = held_out.user_ids[held_out.users], held_out.item_ids[held_out.items]
+        result = accuracy(model.predict(*asked), held_out.values)
+        facts["num_test_cold"] = cold = int(model.is_cold(*asked).sum())
+        config = {**source, "preset": preset, **model.get_params()}
+        write_report(folder, model.net_, model.history_, result, facts, config)
+    if cold:
+        print(
+            f"{cold:,} of the held-out ratings are of a user or an item without training ratings; "
+            f"they were predicted {model.cold_prediction:g}"
         )
-    result = evaluate(net, inputs, targets, where)
-    config = {
-        key: str(value) if isinstance(value, Path) else value
-        for key, value in context.params.items()
-    }
-    config["contexts"] = [str(each) for each in where]
-    write_report(folder, net, history, result, describe(name, *parts), config)
     print(
         f"Learning curve, metrics and weights are in {folder}/: curve.png, metrics.json, "
         "model.params"
     )
     print(
-        f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {epochs} epochs on "
-        f"{', '.join(map(str, where))}; {time.perf_counter() - started:.1f} s in all"
+        f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {model.history_.best.epoch} "
+        f"epochs; {time.perf_counter() - started:.1f} s in all"
     )
 
 
@@ -148,6 +223,18 @@ def _load(
         return _stem(ratings), read_ratings(ratings, duplicates=duplicates)
     release = movielens.find_release(dataset)
     return release.folder, movielens.load_movielens(release.name, data)
+
+
+def _sizes(hidden: str) -> Union[int, list[int]]:
+    try:
+        sizes = [int(size) for size in hidden.split(",")]
+    except ValueError:
+        sizes = [0]
+    if min(sizes) < 1:
+        raise ConfigurationError(
+            f"--hidden {hidden} is no size; write 500, or 500,250,500 for a deep net."
+        )
+    return sizes[0] if len(sizes) == 1 else sizes
 
 
 def _stem(path: Path) -> str:

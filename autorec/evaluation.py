@@ -56,6 +56,9 @@ def predict_cells(
     cells: Interactions,
     contexts: Sequence[Any] | None = None,
     batch_size: int = 1024,
+    *,
+    clip: tuple[float, float] | None = None,
+    cold: float | None = None,
 ) -> NDArray[numpy.float32]:
     """Predict some cells of the matrix from the rows of `inputs`.
 
@@ -71,6 +74,11 @@ def predict_cells(
         Where the net's parameters are; every GPU, else the CPU, by default.
     batch_size : int
         Rows at a time.
+    clip : tuple of float, optional
+        Lowest and highest rating: predictions beyond them are brought back.
+    cold : float, optional
+        What is predicted where the row or the column has no rating in `inputs`; by default what
+        the net says, which it never learned.
 
     Returns
     -------
@@ -89,7 +97,13 @@ def predict_cells(
         predictions = numpy.concatenate([output.asnumpy() for output in outputs])[: len(rows)]
         wanted = cells.matrix[rows].tocoo()
         parts.append(predictions[wanted.row, wanted.col])
-    return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
+    predicted = numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
+    if clip is not None:
+        predicted = predicted.clip(*clip)
+    if cold is not None:
+        every = cells.matrix.tocoo()
+        predicted[~inputs.known(every.row, every.col)] = cold
+    return predicted
 
 
 def evaluate(
@@ -98,9 +112,13 @@ def evaluate(
     test: Interactions,
     contexts: Sequence[Any] | None = None,
     batch_size: int = 1024,
+    *,
+    clip: tuple[float, float] | None = None,
+    cold: float | None = None,
 ) -> Accuracy:
     """Compare a net's predictions from `inputs` with the ratings in `test`.
 
     Parameters as in `predict_cells`, with the ratings of `test` as the truth.
     """
-    return accuracy(predict_cells(net, inputs, test, contexts, batch_size), test.matrix.data)
+    predicted = predict_cells(net, inputs, test, contexts, batch_size, clip=clip, cold=cold)
+    return accuracy(predicted, test.matrix.data)

@@ -61,6 +61,11 @@ class Interactions:
         """Return the number of rated cells."""
         return int(self.matrix.nnz)
 
+    @property
+    def positive(self) -> bool:
+        """Whether every rating is above 0, so that the sign of a row is its mask."""
+        return bool((self.matrix.data > 0).all())
+
     def rated_rows(self) -> NDArray[np.int64]:
         """Return the rows that have a rating, in order."""
         return np.flatnonzero(np.diff(self.matrix.indptr))
@@ -92,6 +97,18 @@ class Interactions:
         ones = csr_matrix((np.ones_like(some.data), some.indices, some.indptr), some.shape)
         mask: NDArray[np.float32] = ones.toarray()
         return mask
+
+    def known(self, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[np.bool_]:
+        """Tell of cells whether their row and their column each have a rating.
+
+        Parameters
+        ----------
+        rows, columns : ndarray of int, shape (n,)
+        """
+        rated_columns = np.zeros(self.shape[1], dtype=bool)
+        rated_columns[self.matrix.indices] = True
+        known: NDArray[np.bool_] = (np.diff(self.matrix.indptr) > 0)[rows] & rated_columns[columns]
+        return known
 
     def batches(
         self, batch_size: int, shuffle: np.random.Generator | None = None

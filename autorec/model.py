@@ -2,35 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ._mxnet import autograd, nn, np
+from .errors import ConfigurationError
+
+#: Activations by name, with the range of those that are bounded.
+ACTIVATIONS = {
+    "identity": None,
+    "relu": None,
+    "softrelu": None,
+    "sigmoid": (0.0, 1.0),
+    "softsign": (-1.0, 1.0),
+    "tanh": (-1.0, 1.0),
+}
 
 
 class AutoRec(nn.Block):  # type: ignore[misc]
     """An autoencoder of rating rows: h(r) = f(W · g(V r + μ) + b).
 
-    g is the sigmoid, f the identity. V and μ are `encoder`, W and b are `decoder`.
+    g is the sigmoid and f the identity by default. V and μ are `encoder`, W and b are `decoder`.
 
     Parameters
     ----------
-    num_hidden : int
-        Hidden units, the length of the code g(V r + μ).
+    num_hidden : int or sequence of int
+        Hidden units, the length of the code g(V r + μ); several for a deep encoder, whose layers
+        follow one another and all have the activation g.
     num_users : int
         The length of a row r: users in the item view, items in the user view.
     dropout : float
-        The share of the code that is dropped while training, from 0 up to 1.
+        The share of the (last) code that is dropped while training, from 0 up to 1.
+    encoder_activation, decoder_activation : str
+        g and f, names of `ACTIVATIONS`.
+    input_dropout : float
+        The share of the row that is dropped while training. The mask is that of the whole row: the
+        loss counts dropped ratings too.
+    scale : tuple of float, optional
+        Lowest and highest rating, to which a bounded f is stretched.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such activation, or f is bounded and there is no scale.
 
     Notes
     -----
-    The section's ``AutoRec`` of Dive into Deep Learning, with its parameter names.
+    The section's ``AutoRec`` of Dive into Deep Learning, with its parameter names where there is
+    one hidden layer.
     """
 
-    def __init__(self, num_hidden: int, num_users: int, dropout: float = 0.05) -> None:
+    def __init__(
+        self,
+        num_hidden: int | Sequence[int],
+        num_users: int,
+        dropout: float = 0.05,
+        *,
+        encoder_activation: str = "sigmoid",
+        decoder_activation: str = "identity",
+        input_dropout: float = 0.0,
+        scale: tuple[float, float] | None = None,
+    ) -> None:
         super().__init__()
-        self.encoder = nn.Dense(num_hidden, activation="sigmoid")
-        self.decoder = nn.Dense(num_users)
+        sizes = [num_hidden] if isinstance(num_hidden, int) else list(num_hidden)
+        layers = [dense(size, encoder_activation) for size in sizes]
+        self.encoder = layers[0] if len(layers) == 1 else _chain(layers)
+        self.decoder = dense(num_users, decoder_activation)
         self.dropout = nn.Dropout(dropout)
+        self.input_dropout = nn.Dropout(input_dropout)
+        self.stretch = _stretch(decoder_activation, scale)
 
     def forward(self, ratings: Any, mask: Any | None = None) -> Any:
         """Reconstruct rows of ratings.
@@ -49,7 +89,41 @@ class AutoRec(nn.Block):  # type: ignore[misc]
             Predictions for every cell; while training, 0 at unrated cells, so that these get no
             gradient.
         """
-        prediction = self.decoder(self.dropout(self.encoder(ratings)))
+        code = self.encoder(self.input_dropout(ratings))
+        prediction = self.decoder(self.dropout(code))
+        if self.stretch is not None:
+            offset, factor = self.stretch
+            prediction = offset + factor * prediction
         if autograd.is_training():
             return prediction * (np.sign(ratings) if mask is None else mask)
         return prediction
+
+
+def dense(size: int, activation: str) -> Any:
+    """Return a dense layer with an activation of `ACTIVATIONS`."""
+    if activation not in ACTIVATIONS:
+        raise ConfigurationError(
+            f"There is no activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}."
+        )
+    return nn.Dense(size, activation=None if activation == "identity" else activation)
+
+
+def _chain(layers: Sequence[Any]) -> Any:
+    if not layers:
+        raise ConfigurationError("An encoder needs a hidden layer; give num_hidden a size.")
+    chain = nn.HybridSequential()
+    chain.add(*layers)
+    return chain
+
+
+def _stretch(activation: str, scale: tuple[float, float] | None) -> tuple[float, float] | None:
+    """Return offset and factor that take the activation's range to the rating scale."""
+    bounds = ACTIVATIONS[activation]
+    if bounds is None:
+        return None
+    if scale is None:
+        raise ConfigurationError(
+            f"The decoder's {activation} is bounded; give the scale of the ratings to stretch it."
+        )
+    factor = (scale[1] - scale[0]) / (bounds[1] - bounds[0])
+    return scale[0] - factor * bounds[0], factor

@@ -150,6 +150,35 @@ class Ratings:
             times=times,
         )
 
+    def codes(self, users: Any, items: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the codes of ids.
+
+        Parameters
+        ----------
+        users, items : array-like, shape (n,)
+
+        Raises
+        ------
+        RatingsError
+            If an id is not in its map, or there are more ids of one kind.
+        """
+        found = []
+        for kind, ids, known in (("user", users, self.user_ids), ("item", items, self.item_ids)):
+            asked = pd.Index(np.atleast_1d(ids))
+            codes = pd.Index(known).get_indexer(asked)
+            if (codes < 0).any():
+                unknown = asked[codes < 0]
+                raise RatingsError(
+                    f"There is no {kind} {unknown[0]!r} in the ratings ({len(unknown):,} ids are "
+                    f"unknown); ask for {kind}s that were in the table."
+                )
+            found.append(codes)
+        if len(found[0]) != len(found[1]):
+            raise RatingsError(
+                f"{len(found[0])} users and {len(found[1])} items are no pairs; give as many."
+            )
+        return found[0], found[1]
+
     def frame(self) -> pd.DataFrame:
         """Return the ratings as a table in the file's own ids: user, item, rating, time."""
         columns = {

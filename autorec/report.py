@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from .ratings import Ratings
 from .training import History
 
 
-def claim_folder(folder: Path) -> None:
-    """Make the folder of a run.
+@contextmanager
+def run_folder(folder: Path) -> Iterator[None]:
+    """Make the folder of a run; it is gone again if the run fails and has left nothing in it.
 
     Raises
     ------
@@ -32,6 +34,12 @@ def claim_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{folder} cannot be made: {error.strerror}.") from error
+    try:
+        yield
+    except BaseException:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        raise
 
 
 def write_report(
@@ -65,7 +73,7 @@ def write_report(
     metrics = {
         "test_rmse": test.rmse,
         "test_mae": test.mae,
-        "train_rmse": history[-1].train_rmse,
+        "train_rmse": history.best.train_rmse,
         "epochs": len(history),
         "seconds": sum(epoch.seconds for epoch in history),
         **facts,
@@ -77,13 +85,16 @@ def write_report(
         path.write_text(json.dumps(metrics, indent=2) + "\n")
 
 
-def describe(name: str, train: Ratings, test: Ratings) -> dict[str, Any]:
+def describe(
+    name: str, train: Ratings, validation: Ratings | None, test: Ratings
+) -> dict[str, Any]:
     """Return what identifies the ratings of a run: name, sizes, checksums."""
     return {
         "data": name,
         "num_users": train.num_users,
         "num_items": train.num_items,
         "num_train": len(train),
+        "num_validation": 0 if validation is None else len(validation),
         "num_test": len(test),
         "sha256_train": train.checksum(),
         "sha256_test": test.checksum(),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Callable
+from typing import Any, Callable, Literal
 
 import numpy
 import pandas as pd
@@ -17,17 +17,21 @@ from .errors import ConfigurationError, TrainingError
 from .evaluation import evaluate
 from .interactions import Interactions
 
+Loss = Literal["mean", "sum"]
+
 
 @dataclass(frozen=True)
 class Epoch:
     """What one pass over the training ratings gave.
 
     `train_rmse` is over the rated cells, as met while training (with dropout, before each
-    update). `test_rmse` is taken after the epoch. `seconds` is training without evaluation.
+    update). `validation_rmse` and `test_rmse` are taken after the epoch. `seconds` is training
+    without evaluation.
     """
 
     epoch: int
     train_rmse: float
+    validation_rmse: float | None
     test_rmse: float | None
     seconds: float
     ratings_per_second: float
@@ -48,6 +52,19 @@ class History:
 
     def __getitem__(self, index: int) -> Epoch:
         return self.epochs[index]
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the lowest validation RMSE, the last one where there is none.
+
+        A test RMSE never decides.
+        """
+
+        def rmse(epoch: Epoch) -> float:
+            return math.inf if epoch.validation_rmse is None else epoch.validation_rmse
+
+        best = min(self.epochs, key=rmse)
+        return self.epochs[-1] if best.validation_rmse is None else best
 
     def frame(self) -> pd.DataFrame:
         """Return a table with one row an epoch."""
@@ -95,6 +112,7 @@ class EpochSums:
         return Epoch(
             epoch=epoch,
             train_rmse=math.sqrt(self.squared_error / max(self.ratings, 1)),
+            validation_rmse=None,
             test_rmse=None,
             seconds=seconds,
             ratings_per_second=self.ratings / seconds,
@@ -165,38 +183,59 @@ def fit(
     net: Any,
     train: Interactions,
     *,
+    validation: Interactions | None = None,
     test: Interactions | None = None,
     num_epochs: int = 25,
     batch_size: int = 256,
+    loss: Loss = "mean",
     optimizer: str = "adam",
     learning_rate: float = 0.002,
+    learning_rate_decay: float = 1.0,
     weight_decay: float = 1e-5,
+    decay_biases: bool = True,
     init: Any | None = None,
+    start: Mapping[str, Any] | None = None,
+    patience: int | None = None,
+    clip: tuple[float, float] | None = None,
+    cold: float | None = None,
     contexts: Sequence[Any] | None = None,
     seed: int = 0,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> History:
-    """Train a new AutoRec; the defaults are the section's settings.
-
-    Minimises the section's loss, half the squared error over the rated cells divided by all
-    cells of a row, averaged over the batch.
+    """Train AutoRec; the defaults are the section's settings.
 
     Parameters
     ----------
     net : AutoRec
-        Its parameters are initialised here.
+        Its parameters are initialised here, whatever they were.
     train : Interactions
         The only ratings that the weights depend on.
+    validation : Interactions, optional
+        Part of the ratings at hand, held out: the net ends with the weights of the epoch that
+        predicts these best.
     test : Interactions, optional
         Reported after each epoch and used for nothing else.
     num_epochs, batch_size : int
         Passes over the rows, and rows a step; the last step of a pass may have fewer.
+    loss : {"mean", "sum"}
+        What a row adds: the section's half squared error over all cells of the row, rated or not,
+        or the paper's sum of squared errors over the rated cells. See the notes.
     optimizer : str
         Any of Gluon's, by name.
-    learning_rate, weight_decay : float
-        The weight decay is on all parameters, biases too.
+    learning_rate, learning_rate_decay : float
+        Epoch n goes at ``learning_rate * learning_rate_decay ** (n - 1)``.
+    weight_decay : float
+        The optimizer adds weight_decay times the parameter to its gradient.
+    decay_biases : bool
+        Whether biases decay too, as in the section, or the weight matrices alone, as in the paper.
     init : mx.init.Initializer, optional
         Of the weights; Normal(0.01), as in the section, by default. Biases start at 0.
+    start : mapping of str to ndarray, optional
+        Values to start from instead, by parameter name ("encoder.weight", ...); see `pretrain`.
+    patience : int, optional
+        Stop after so many epochs without a better validation RMSE.
+    clip, cold : optional
+        How the validation and test ratings are predicted, see `predict_cells`.
     contexts : sequence of Context, optional
         Every GPU, else the CPU, by default.
     seed : int
@@ -211,39 +250,130 @@ def fit(
     Raises
     ------
     ConfigurationError
-        If there is nothing to train on, or Gluon has no such optimizer.
+        If there is nothing to train on, Gluon has no such optimizer, or there is patience without
+        validation.
     TrainingError
         If the training error is no longer finite.
+
+    Notes
+    -----
+    The paper (equation 2) minimises, over the ratings of all M rows,
+    ``sum of squared errors + λ (|W|² + |V|²)``. Averaged over rows as `fit` does it, that is
+    the loss "sum" with ``weight_decay = 2 λ / M``; and the loss "mean", for rows of N cells, with
+    ``weight_decay = λ / (M N)``.
     """
     if len(train) == 0:
         raise ConfigurationError("There are no ratings to train on; give at least one.")
-    if optimizer.lower() not in mx.optimizer.Optimizer.opt_registry:
-        known = ", ".join(sorted(mx.optimizer.Optimizer.opt_registry))
-        raise ConfigurationError(f"There is no optimizer {optimizer!r}; choose one of {known}.")
+    if loss not in ("mean", "sum"):
+        raise ConfigurationError(f"loss must be 'mean' or 'sum', not {loss!r}.")
     contexts = list(contexts or try_all_gpus())
     mx.random.seed(seed)
     shuffle = numpy.random.default_rng(seed)
+    parameters = net.collect_params()
     net.initialize(init or mx.init.Normal(0.01), ctx=contexts, force_reinit=True)
-    trainer = gluon.Trainer(
-        net.collect_params(), optimizer, {"learning_rate": learning_rate, "wd": weight_decay}
-    )
-    scale = 1 / (2 * train.shape[1])
+    for name, value in (start or {}).items():
+        net._collect_params_with_prefix()[name].set_data(value)
+    for name, parameter in parameters.items():
+        parameter.wd_mult = 1.0 if decay_biases or not name.endswith("bias") else 0.0
+    trainer = make_trainer(parameters, optimizer, learning_rate, weight_decay)
+    scale = 1 / (2 * train.shape[1]) if loss == "mean" else 1.0
+    signs_are_masks = train.positive
 
-    def loss(predictions: Any, ratings: Any) -> Any:
+    def row_loss(predictions: Any, ratings: Any) -> Any:
         return squared_error(predictions, ratings) * scale
 
-    history = History()
-    for number in range(1, num_epochs + 1):
+    def run_epoch(number: int) -> Epoch:
         sums = EpochSums()
         for rows in train.batches(batch_size, shuffle):
             ratings = split_rows(train.dense(rows), contexts)
-            masks = split_rows(train.mask(rows), contexts)
-            _, losses = update(net, trainer, loss, list(zip(ratings, masks)), ratings, len(rows))
+            arguments = [ratings]
+            if not signs_are_masks:
+                arguments.append(split_rows(train.mask(rows), contexts))
+            _, losses = update(net, trainer, row_loss, list(zip(*arguments)), ratings, len(rows))
             sums.add([part / scale for part in losses], train.count(rows), len(rows))
-        epoch = sums.close(number)
-        if test is not None:
-            epoch = replace(epoch, test_rmse=evaluate(net, train, test, contexts).rmse)
+        return sums.close(number)
+
+    def rmse(ratings: Interactions) -> float:
+        return evaluate(net, train, ratings, contexts, clip=clip, cold=cold).rmse
+
+    return repeat_epochs(
+        run_epoch,
+        trainer,
+        num_epochs=num_epochs,
+        learning_rate=learning_rate,
+        learning_rate_decay=learning_rate_decay,
+        validation_rmse=None if validation is None else lambda: rmse(validation),
+        test_rmse=None if test is None else lambda: rmse(test),
+        patience=patience,
+        on_epoch=on_epoch,
+    )
+
+
+def repeat_epochs(
+    run_epoch: Callable[[int], Epoch],
+    trainer: Any,
+    *,
+    num_epochs: int,
+    learning_rate: float,
+    learning_rate_decay: float,
+    validation_rmse: Callable[[], float] | None = None,
+    test_rmse: Callable[[], float] | None = None,
+    patience: int | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> History:
+    """Run epochs, lower the learning rate after each, and keep the best weights.
+
+    Parameters
+    ----------
+    run_epoch : callable
+        Trains for the epoch of that number, from 1.
+    trainer : gluon.Trainer
+        Over all parameters of the net.
+    validation_rmse, test_rmse : callable, optional
+        Taken after each epoch. The weights of the epoch with the lowest validation RMSE are those
+        that the net ends with; the test RMSE is reported alone.
+    num_epochs, learning_rate, learning_rate_decay, patience, on_epoch
+        As of `fit`.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is patience without validation.
+    """
+    if patience is not None and validation_rmse is None:
+        raise ConfigurationError("patience needs validation ratings; hold some out.")
+    parameters = trainer._params
+    best: list[Any] = []
+    history = History()
+    for number in range(1, num_epochs + 1):
+        trainer.set_learning_rate(learning_rate * learning_rate_decay ** (number - 1))
+        epoch = replace(
+            run_epoch(number),
+            validation_rmse=validation_rmse and validation_rmse(),
+            test_rmse=test_rmse and test_rmse(),
+        )
         history.epochs.append(epoch)
+        if validation_rmse is not None and history.best is epoch:
+            best = [parameter.list_data()[0].copy() for parameter in parameters]
         if on_epoch is not None:
             on_epoch(epoch)
+        if patience is not None and number - history.best.epoch >= patience:
+            break
+    for parameter, value in zip(parameters, best):
+        parameter.set_data(value)
     return history
+
+
+def make_trainer(parameters: Any, optimizer: str, learning_rate: float, weight_decay: float) -> Any:
+    """Return a `gluon.Trainer`.
+
+    Raises
+    ------
+    ConfigurationError
+        If Gluon has no optimizer of that name.
+    """
+    if optimizer.lower() not in mx.optimizer.Optimizer.opt_registry:
+        known = ", ".join(sorted(mx.optimizer.Optimizer.opt_registry))
+        raise ConfigurationError(f"There is no optimizer {optimizer!r}; choose one of {known}.")
+    options = {"learning_rate": learning_rate, "wd": weight_decay}
+    return gluon.Trainer(parameters, optimizer, options)

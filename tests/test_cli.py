@@ -8,8 +8,9 @@ import sys
 import numpy
 import pytest
 
-from autorec import AutoRec, Interactions, evaluate, random_split, read_ratings
+from autorec import AutoRec, Interactions, cli, evaluate, random_split, read_ratings
 from autorec._mxnet import mx
+from autorec.recommender import Recommender
 
 
 def autorec(*arguments, cwd, env=None):
@@ -20,6 +21,7 @@ def autorec(*arguments, cwd, env=None):
         capture_output=True,
         text=True,
         timeout=300,
+        check=False,
     )
 
 
@@ -39,8 +41,8 @@ def test_training_leaves_a_report_that_can_be_used(tmp_path, ratings_file):
     assert done.returncode == 0, done.stderr
     assert "30 items by 20 users" in done.stdout
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert metrics["config"]["hidden"] == 8
-    assert metrics["config"]["contexts"] == ["cpu(0)", "cpu(1)"]
+    assert metrics["config"]["num_hidden"] == 8
+    assert metrics["config"]["devices"] == "cpu:2"
     assert [epoch["epoch"] for epoch in metrics["history"]] == [1, 2, 3]
     assert metrics["epochs"] == 3
     last = metrics["history"][-1]
@@ -58,11 +60,16 @@ def test_training_leaves_a_report_that_can_be_used(tmp_path, ratings_file):
     train, test = map(Interactions.from_ratings, parts)
     net = AutoRec(8, 20)
     net.load_parameters(str(tmp_path / "run" / "model.params"), ctx=mx.cpu())
-    assert evaluate(net, train, test).rmse == pytest.approx(metrics["test_rmse"], abs=1e-6)
+    result = evaluate(net, train, test, cold=2.75)  # the middle of the scale
+    assert result.rmse == pytest.approx(metrics["test_rmse"], abs=1e-6)
 
     again = autorec("train", "--ratings", ratings_file, "--output", "run", cwd=tmp_path)
     assert again.returncode == 2
     assert "run is not empty; name a new folder with --output" in again.stderr
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
 def train_quickly(*arguments, cwd):
@@ -78,6 +85,25 @@ def test_two_files_give_the_split(tmp_path):
     metrics, done = train_quickly("--train", "u1.base", "--test", "u1.test", cwd=tmp_path)
     assert "4 ratings of 3 items by 2 users; 3 to train on, 1 held out" in done.stdout
     assert metrics["config"]["train"] == "u1.base"
+
+    assert metrics["num_test_cold"] == 1
+    assert "1 of the held-out ratings are of a user or an item without" in done.stdout
+    assert "they were predicted 4" in done.stdout
+
+
+@pytest.mark.parametrize("preset", ["section", "paper"])
+def test_a_preset_gives_the_values_and_flags_override_them(tmp_path, ratings_file, preset):
+    more = ["--preset", preset, "--view", "user", "--hidden", "6,3,6", "--pretrain-epochs", "1"]
+    more += ["--validation-ratio", "0.2", "--no-clip", "--lr", "0.01"]
+    metrics, done = train_quickly("--ratings", ratings_file, *more, cwd=tmp_path)
+    expected = Recommender.preset(
+        preset, view="user", num_hidden=[6, 3, 6], num_epochs=1, pretrain_epochs=1, clip=False,
+        learning_rate=0.01,
+    ).get_params()  # fmt: skip
+    assert expected.items() <= metrics["config"].items()
+    assert metrics["config"]["preset"] == preset
+    assert metrics["history"][0]["validation_rmse"] > 0
+    assert f"{metrics['num_validation']} to choose the epoch" in done.stdout
 
 
 def test_the_last_rating_of_each_user_can_be_held_out(tmp_path):
@@ -121,21 +147,30 @@ def test_the_default_folder_is_new_for_each_run(tmp_path, ratings_file):
         (["--ratings", "{file}", "--epochs", "many"], "--epochs"),
         (["--ratings", "{file}", "--devices", "abacus"], "'abacus' names no device"),
         (["--ratings", "{file}", "--test-ratio", "2"], "between 0 and 1"),
+        (["--ratings", "{file}", "--preset", "worst"], "no preset 'worst'"),
+        (["--ratings", "{file}", "--hidden", "5,x"], "--hidden 5,x is no size"),
+        (["--ratings", "{file}", "--encoder", "magic"], "no activation 'magic'"),
+        (["--ratings", "{file}", "--optimizer", "magic"], "no optimizer 'magic'"),
+        (["--ratings", "{file}", "--patience", "2"], "patience needs validation ratings"),
         (["--ratings", "{file}", "--output", "{file}"], "is not empty"),
         (["fly"], "fly"),
     ],
 )
-def test_mistakes_are_answered_in_a_sentence(tmp_path, ratings_file, arguments, complaint):
+def test_mistakes_are_answered_in_a_sentence(
+    tmp_path, ratings_file, monkeypatch, capsys, arguments, complaint
+):
     (tmp_path / "bad.csv").write_text("1,2,5\n1,3,five\n")
     (tmp_path / "zero.csv").write_text("1,2,0\n1,3,5\n")
     (tmp_path / "twice.csv").write_text("1,2,5\n1,2,4\n")
     named = [argument.format(file=ratings_file) for argument in arguments]
-    before = sorted(tmp_path.rglob("*"))
-    done = autorec("train", *named, cwd=tmp_path)
-    assert done.returncode == 2
-    assert sorted(tmp_path.rglob("*")) == before
-    assert complaint in done.stderr
-    assert "Traceback" not in done.stderr
+    before = files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["autorec", "train", *named])
+    with pytest.raises(SystemExit) as end:  # anything else would be a traceback
+        cli.main()
+    assert end.value.code == 2
+    assert files(tmp_path) == before
+    assert complaint in capsys.readouterr().err
 
 
 def test_a_training_that_fails_is_no_wrong_usage(tmp_path, ratings_file):
@@ -147,7 +182,9 @@ def test_a_training_that_fails_is_no_wrong_usage(tmp_path, ratings_file):
 def test_help_names_the_defaults(tmp_path):
     done = autorec("train", "--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert "0.002" in done.stdout
+    for named, value in Recommender().get_params().items():
+        if named in ("num_hidden", "dropout", "num_epochs", "learning_rate", "weight_decay"):
+            assert f"[section: {value}]" in " ".join(done.stdout.split()), named
     assert autorec(cwd=tmp_path).returncode in (0, 2)
 
 

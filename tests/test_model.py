@@ -5,6 +5,7 @@ import pytest
 
 from autorec import AutoRec
 from autorec._mxnet import autograd, mx, nn, np
+from autorec.errors import ConfigurationError
 
 SHAPES = [(1, 1, 1), (4, 3, 2), (7, 5, 11), (16, 30, 8)]  # batch, columns, hidden
 
@@ -76,6 +77,64 @@ def test_the_output_is_multiplied_by_the_sign_of_the_input_while_training(rng):
     with autograd.record():
         masked = net(x)
     numpy.testing.assert_allclose(masked.asnumpy(), net(x).asnumpy() * [[0, 1, 1, -1, 0, 1]])
+
+
+ACTIVATIONS = {
+    "identity": lambda x: x,
+    "sigmoid": sigmoid,
+    "tanh": numpy.tanh,
+    "relu": lambda x: numpy.maximum(x, 0),
+    "softrelu": lambda x: numpy.log1p(numpy.exp(x)),
+    "softsign": lambda x: x / (1 + abs(x)),
+}
+# What takes the range of a bounded decoder to the scale 1 to 5.
+STRETCHED = {
+    "sigmoid": lambda y: 1 + 4 * y,
+    "tanh": lambda y: 3 + 2 * y,
+    "softsign": lambda y: 3 + 2 * y,
+}
+
+
+@pytest.mark.parametrize("encoder", ACTIVATIONS)
+@pytest.mark.parametrize("decoder", ACTIVATIONS)
+@pytest.mark.parametrize("hidden", [4, (4, 2, 3)])
+def test_deep_nets_and_other_activations_follow_the_formula(rng, encoder, decoder, hidden):
+    net = AutoRec(
+        hidden, 6, encoder_activation=encoder, decoder_activation=decoder, scale=(1.0, 5.0)
+    )
+    net.initialize(mx.init.Normal(0.3))
+    ratings, _ = random_ratings(rng, 5, 6)
+    output = net(np.array(ratings)).asnumpy()
+    code = ratings
+    for layer in [net.encoder] if hidden == 4 else net.encoder:
+        code = code @ layer.weight.data().asnumpy().T + layer.bias.data().asnumpy()
+        code = ACTIVATIONS[encoder](code)
+    expected = code @ net.decoder.weight.data().asnumpy().T + net.decoder.bias.data().asnumpy()
+    expected = STRETCHED.get(decoder, lambda y: y)(ACTIVATIONS[decoder](expected))
+    numpy.testing.assert_allclose(output, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_dropped_ratings_still_count_in_the_loss(rng):
+    net = AutoRec(4, 6, dropout=0.0, input_dropout=0.9)
+    net.initialize(mx.init.Normal(0.3))
+    ratings, rated = random_ratings(rng, 50, 6)
+    with autograd.record():
+        output = net(np.array(ratings)).asnumpy()
+    assert ((output != 0) == rated).all()
+    assert (output != net(np.array(ratings)).asnumpy())[rated].any()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"encoder_activation": "magic"}, "no activation 'magic'; choose one of identity, relu"),
+        ({"decoder_activation": "sigmoid"}, "sigmoid is bounded; give the scale"),
+        ({"num_hidden": []}, "needs a hidden layer"),
+    ],
+)
+def test_a_model_that_cannot_be_is_refused(options, complaint):
+    with pytest.raises(ConfigurationError, match=complaint):
+        AutoRec(**{"num_hidden": 3, "num_users": 4, **options})
 
 
 def test_unrated_cells_get_exactly_no_gradient(rng):

@@ -20,14 +20,16 @@ def low_rank_ratings(items=60, users=40, seed=0) -> Ratings:
     )
 
 
-def fitted(contexts=None, *, dropout=0.0, seed=3, shift=0.0, test=True, **settings):
+def fitted(contexts=None, *, dropout=0.0, seed=3, shift=0.0, test=True, validate=False, **settings):
     train, held_out = random_split(low_rank_ratings(), 0.1, seed=1)
-    inputs, targets = (Interactions.from_ratings(part) for part in (train, held_out))
+    train, validation = random_split(train, 0.1, seed=2)
+    inputs, choice, targets = map(Interactions.from_ratings, (train, validation, held_out))
     targets.matrix.data += shift
     net = AutoRec(8, inputs.shape[1], dropout)
     history = fit(
         net,
         inputs,
+        validation=choice if validate else None,
         test=targets if test else None,
         contexts=contexts or [mx.cpu()],
         seed=seed,
@@ -78,18 +80,75 @@ def test_equal_seeds_give_equal_bits(count):
 
 
 def test_the_test_ratings_change_nothing_but_the_report():
-    one, expected = fitted(dropout=0.3)
-    shifted, result = fitted(dropout=0.3, shift=2.0)
-    _, without = fitted(dropout=0.3, test=False)
+    options = {"dropout": 0.3, "num_epochs": 6, "validate": True, "patience": 2}
+    one, expected = fitted(**options)
+    shifted, result = fitted(**options, shift=2.0)
+    _, without = fitted(**options, test=False)
     assert_same(expected, result, 0)
     assert_same(expected, without, 0)
     assert one[-1].test_rmse != shifted[-1].test_rmse
 
 
+def test_the_epoch_that_predicts_the_validation_ratings_best_is_kept():
+    # A rate this high overshoots: the last epoch is not the best.
+    options = {"num_epochs": 12, "learning_rate": 0.3, "validate": True}
+    history, result = fitted(**options)
+    scores = [epoch.validation_rmse for epoch in history]
+    assert history.best.validation_rmse == min(scores) < scores[-1]
+    _, expected = fitted(**{**options, "num_epochs": history.best.epoch})
+    assert_same(expected, result, 0)
+
+
+def test_patience_ends_the_run():
+    options = {"learning_rate": 0.3, "validate": True}
+    history, _ = fitted(**options, num_epochs=100, patience=3)
+    assert len(history) == history.best.epoch + 3
+    with pytest.raises(ConfigurationError, match="validation"):
+        fitted(patience=3)
+
+
+def test_the_learning_rate_is_lowered_after_each_epoch():
+    # With a decay of 0 all epochs but the first stand still.
+    _, expected = fitted(num_epochs=1)
+    _, result = fitted(num_epochs=3, learning_rate_decay=0.0)
+    assert_same(expected, result, 0)
+
+
+def test_the_losses_are_one_objective_in_two_scales():
+    """The docstring's conversion: SGD takes the same steps where rate and decay are converted."""
+    columns = low_rank_ratings().num_users
+    options = {"optimizer": "sgd", "num_epochs": 3, "init": mx.init.Normal(0.3)}
+    _, expected = fitted(loss="sum", learning_rate=1e-4, weight_decay=0.1, **options)
+    _, result = fitted(
+        loss="mean", learning_rate=2e-4 * columns, weight_decay=0.05 / columns, **options
+    )
+    assert_same(expected, result, 1e-5)
+
+
+def test_the_biases_decay_by_choice():
+    options = {"optimizer": "sgd", "learning_rate": 0.01, "weight_decay": 5.0}
+    _, both = fitted(**options)
+    _, weights_alone = fitted(**options, decay_biases=False)
+    assert abs(both["decoder.bias"]).max() < 0.9 * abs(weights_alone["decoder.bias"]).max()
+
+
+def test_training_starts_from_given_values():
+    _, start = fitted()
+    _, result = fitted(start=start, learning_rate=0.0)
+    assert_same(start, result, 0)
+
+
+def test_an_unknown_loss_or_optimizer_is_refused():
+    with pytest.raises(ConfigurationError, match="'mean' or 'sum'"):
+        fitted(loss="both")
+    with pytest.raises(ConfigurationError, match="no optimizer 'magic'; choose one of .*adam"):
+        fitted(optimizer="magic")
+
+
 def test_the_train_rmse_is_over_rated_cells():
     # With a learning rate of 0 the predictions stay those of the first weights, which are near 0.
     history, _ = fitted(learning_rate=0.0)
-    train, _ = random_split(low_rank_ratings(), 0.1, seed=1)
+    train, _ = random_split(random_split(low_rank_ratings(), 0.1, seed=1)[0], 0.1, seed=2)
     expected = numpy.sqrt((train.values.astype("float64") ** 2).mean())
     assert history[0].train_rmse == pytest.approx(expected, rel=0.05)
     assert history[1].train_rmse == pytest.approx(history[0].train_rmse, rel=1e-6)
@@ -125,15 +184,16 @@ def test_the_history_is_a_table_and_reaches_the_callback():
     assert len(history) == 3
     table = history.frame()
     assert table.columns.tolist() == [
-        "epoch", "train_rmse", "test_rmse", "seconds", "ratings_per_second", "rows_per_second",
+        "epoch", "train_rmse", "validation_rmse", "test_rmse", "seconds", "ratings_per_second",
+        "rows_per_second",
     ]  # fmt: skip
     assert table["epoch"].tolist() == [1, 2, 3]
     numpy.testing.assert_allclose(
         table["ratings_per_second"] / table["rows_per_second"],
-        len(random_split(low_rank_ratings(), 0.1, seed=1)[0]) / 60,
+        round(0.81 * len(low_rank_ratings())) / 60,
         rtol=1e-6,
     )
-    assert all(len(astuple(epoch)) == 6 for epoch in seen)
+    assert all(len(astuple(epoch)) == 7 for epoch in seen)
 
 
 def test_a_run_that_diverges_stops_with_the_epoch():

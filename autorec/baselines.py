@@ -1,0 +1,253 @@
+"""Baselines: what AutoRec has to beat, means and matrix factorisation.
+
+Each is fitted and asked like `Recommender`: ``fit(ratings)``, then ``predict(users, items)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy
+from numpy.typing import NDArray
+
+from ._mxnet import mx, nn, np
+from .devices import contexts, split_rows
+from .errors import ConfigurationError
+from .evaluation import accuracy
+from .ratings import Ratings
+from .training import Epoch, EpochSums, History, make_trainer, repeat_epochs, update
+
+
+class Predictor(Protocol):
+    """What the baselines and `Recommender` have in common."""
+
+    def fit(self, ratings: Ratings) -> Any:
+        """Learn from ratings; return itself."""
+
+    def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
+        """Predict the rating of each pair of ids."""
+
+
+@dataclass(eq=False)
+class Means:
+    """Predict means: r̂ = μ, or the user's or the item's own mean.
+
+    Parameters
+    ----------
+    of : {"all", "user", "item"}
+        Whose mean. A user or an item without ratings gets that of all.
+    """
+
+    of: str = "all"
+    ratings_: Ratings = field(init=False, repr=False)
+    means_: NDArray[numpy.float64] = field(init=False, repr=False)
+
+    def fit(self, ratings: Ratings) -> Means:
+        """Take the means."""
+        if self.of not in ("all", "user", "item"):
+            raise ConfigurationError(f"of must be 'all', 'user' or 'item', not {self.of!r}.")
+        _check(ratings)
+        self.ratings_ = ratings
+        codes, size = self._codes(ratings.users, ratings.items)
+        total = ratings.values.mean(dtype=numpy.float64)
+        self.means_ = total + _offsets(codes, ratings.values - total, size, 0.0)
+        return self
+
+    def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
+        """Predict the rating of each pair of ids."""
+        codes, _ = self._codes(*self.ratings_.codes(users, items))
+        result: NDArray[numpy.float32] = self.means_[codes].astype(numpy.float32)
+        return result
+
+    def _codes(self, users: Any, items: Any) -> tuple[Any, int]:
+        if self.of == "user":
+            return users, len(self.ratings_.user_ids)
+        if self.of == "item":
+            return items, len(self.ratings_.item_ids)
+        return numpy.zeros_like(users), 1
+
+
+@dataclass(eq=False)
+class BiasedMeans:
+    """Predict r̂ = μ + b_u + b_i, the offsets of user and item regularised (Koren 2009).
+
+    Minimises Σ (r - μ - b_u - b_i)² + λ_u Σ b_u² + λ_i Σ b_i² by turns, which is exact for each
+    side given the other.
+
+    Parameters
+    ----------
+    user_regularisation, item_regularisation : float
+        λ_u and λ_i, at least 0: about as many ratings of no offset added to each.
+    num_sweeps : int
+        Turns of users and items.
+    """
+
+    user_regularisation: float = 5.0
+    item_regularisation: float = 2.0
+    num_sweeps: int = 20
+    ratings_: Ratings = field(init=False, repr=False)
+    mean_: float = field(init=False, repr=False)
+    user_offsets_: NDArray[numpy.float64] = field(init=False, repr=False)
+    item_offsets_: NDArray[numpy.float64] = field(init=False, repr=False)
+
+    def fit(self, ratings: Ratings) -> BiasedMeans:
+        """Find the offsets."""
+        _check(ratings)
+        self.ratings_ = ratings
+        self.mean_ = float(ratings.values.mean(dtype=numpy.float64))
+        rest = ratings.values - self.mean_
+        users, items = ratings.users, ratings.items
+        self.user_offsets_ = numpy.zeros(ratings.num_users)
+        for _ in range(self.num_sweeps):
+            self.item_offsets_ = _offsets(
+                items, rest - self.user_offsets_[users], ratings.num_items, self.item_regularisation
+            )
+            self.user_offsets_ = _offsets(
+                users, rest - self.item_offsets_[items], ratings.num_users, self.user_regularisation
+            )
+        return self
+
+    def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
+        """Predict the rating of each pair of ids."""
+        users, items = self.ratings_.codes(users, items)
+        offsets = self.user_offsets_[users] + self.item_offsets_[items]
+        result: NDArray[numpy.float32] = (self.mean_ + offsets).astype(numpy.float32)
+        return result
+
+
+class MatrixFactorisation(nn.Block):  # type: ignore[misc]
+    """r̂ = μ + b_u + b_i + p_u · q_i, the matrix factorisation of d2l's page, and the mean μ."""
+
+    def __init__(self, num_factors: int, num_users: int, num_items: int, mean: float) -> None:
+        super().__init__()
+        self.mean = mean
+        self.user_factors = nn.Embedding(num_users, num_factors)
+        self.item_factors = nn.Embedding(num_items, num_factors)
+        self.user_bias = nn.Embedding(num_users, 1)
+        self.item_bias = nn.Embedding(num_items, 1)
+
+    def forward(self, users: Any, items: Any) -> Any:
+        """Predict the ratings, shape (n,), of pairs of codes, each of shape (n,)."""
+        match = (self.user_factors(users) * self.item_factors(items)).sum(axis=1)
+        offsets = self.user_bias(users).squeeze(1) + self.item_bias(items).squeeze(1)
+        return self.mean + offsets + match
+
+
+@dataclass(eq=False)
+class BiasedMF:
+    """Biased matrix factorisation in Gluon, trained with Adam on single ratings.
+
+    Parameters
+    ----------
+    num_factors : int
+        Length of p_u and q_i.
+    num_epochs, batch_size, learning_rate, learning_rate_decay, weight_decay, patience
+        As of `fit`, a row being a rating; the decay is on all but μ.
+    init_sigma : float
+        Standard deviation of the first factors and biases.
+    clip : bool
+        Whether predictions are kept within the scale of the training ratings.
+    devices, random_state
+        As of `Recommender`.
+    """
+
+    num_factors: int = 30
+    num_epochs: int = 20
+    batch_size: int = 4096
+    learning_rate: float = 0.002
+    learning_rate_decay: float = 1.0
+    weight_decay: float = 1e-5
+    patience: int | None = None
+    init_sigma: float = 0.01
+    clip: bool = True
+    devices: str = "gpu"
+    random_state: int = 0
+    ratings_: Ratings = field(init=False, repr=False)
+    net_: MatrixFactorisation = field(init=False, repr=False)
+    history_: History = field(init=False, repr=False)
+    scale_: tuple[float, float] = field(init=False, repr=False)
+
+    def fit(
+        self,
+        ratings: Ratings,
+        *,
+        validation: Ratings | None = None,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> BiasedMF:
+        """Train; the epoch that predicts the validation ratings best is kept."""
+        _check(ratings)
+        self.ratings_ = ratings
+        self.scale_ = float(ratings.values.min()), float(ratings.values.max())
+        where = contexts(self.devices)
+        mx.random.seed(self.random_state)
+        shuffle = numpy.random.default_rng(self.random_state)
+        mean = float(ratings.values.mean(dtype=numpy.float64))
+        self.net_ = MatrixFactorisation(
+            self.num_factors, ratings.num_users, ratings.num_items, mean
+        )
+        self.net_.initialize(mx.init.Normal(self.init_sigma), ctx=where)
+        trainer = make_trainer(
+            self.net_.collect_params(), "adam", self.learning_rate, self.weight_decay
+        )
+
+        def run_epoch(number: int) -> Epoch:
+            sums = EpochSums()
+            order = shuffle.permutation(len(ratings))
+            for start in range(0, len(order), self.batch_size):
+                rows = order[start : start + self.batch_size]
+                users, items, values = (
+                    split_rows(array[rows], where)
+                    for array in (ratings.users, ratings.items, ratings.values)
+                )
+                pairs = list(zip(users, items))
+                _, losses = update(self.net_, trainer, _half_square, pairs, values, len(rows))
+                sums.add([2 * loss for loss in losses], len(rows), len(rows))
+            return sums.close(number)
+
+        def validation_rmse() -> float:
+            assert validation is not None
+            predicted = self._predict(validation.users, validation.items)
+            return accuracy(predicted, validation.values).rmse
+
+        self.history_ = repeat_epochs(
+            run_epoch,
+            trainer,
+            num_epochs=self.num_epochs,
+            learning_rate=self.learning_rate,
+            learning_rate_decay=self.learning_rate_decay,
+            validation_rmse=None if validation is None else validation_rmse,
+            patience=self.patience,
+            on_epoch=on_epoch,
+        )
+        return self
+
+    def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
+        """Predict the rating of each pair of ids."""
+        return self._predict(*self.ratings_.codes(users, items))
+
+    def _predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
+        context = contexts(self.devices)[0]
+        output = self.net_(
+            *(np.array(codes, dtype="int32", ctx=context) for codes in (users, items))
+        )
+        predicted: NDArray[numpy.float32] = output.asnumpy()
+        return predicted.clip(*self.scale_) if self.clip else predicted
+
+
+def _half_square(predictions: Any, ratings: Any) -> Any:
+    return np.square(predictions - ratings) / 2
+
+
+def _offsets(codes: Any, values: Any, size: int, regularisation: float) -> NDArray[numpy.float64]:
+    """Return the sum of each code's values over their number plus the regularisation."""
+    sums = numpy.bincount(codes, weights=values, minlength=size)
+    counts = numpy.bincount(codes, minlength=size) + regularisation
+    result: NDArray[numpy.float64] = sums / numpy.maximum(counts, 1e-12)
+    return result
+
+
+def _check(ratings: Ratings) -> None:
+    if len(ratings) == 0:
+        raise ConfigurationError("There are no ratings to train on; give at least one.")
