@@ -257,10 +257,10 @@ def fit(
 
     Notes
     -----
-    The paper (equation 2) minimises, over the ratings of all M rows,
-    ``sum of squared errors + λ (|W|² + |V|²)``. Averaged over rows as `fit` does it, that is
-    the loss "sum" with ``weight_decay = 2 λ / M``; and the loss "mean", for rows of N cells, with
-    ``weight_decay = λ / (M N)``.
+    The paper (equation 2) minimises ``Σ (r - r̂)² + λ/2 (|W|² + |V|²)``, summed over the ratings of
+    all M rows. `fit` averages over rows: the same objective is the loss "sum" with
+    ``weight_decay = λ / M``, and, for rows of N cells, the loss "mean" with
+    ``weight_decay = λ / (2 M N)``. (The section writes λ for λ/2.)
     """
     if len(train) == 0:
         raise ConfigurationError("There are no ratings to train on; give at least one.")
@@ -272,7 +272,7 @@ def fit(
     parameters = net.collect_params()
     net.initialize(init or mx.init.Normal(0.01), ctx=contexts, force_reinit=True)
     for name, value in (start or {}).items():
-        net._collect_params_with_prefix()[name].set_data(value)
+        net._collect_params_with_prefix()[name].set_data(np.array(value))
     for name, parameter in parameters.items():
         parameter.wd_mult = 1.0 if decay_biases or not name.endswith("bias") else 0.0
     trainer = make_trainer(parameters, optimizer, learning_rate, weight_decay)
