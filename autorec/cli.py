@@ -1,4 +1,4 @@
-"""The command line: ``autorec train``."""
+"""The command line: ``autorec train``, ``autorec reproduce``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from . import movielens
 from .errors import AutorecError, ConfigurationError, TrainingError
+from .files import replacing
 from .ratings import Ratings, read_ratings
 from .splits import given_split, last_split, random_split
 
@@ -24,11 +25,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="AutoRec: predict ratings with an autoencoder.",
 )
-
-
-@app.callback()
-def _commands() -> None:
-    """Keep `train` a subcommand though it is the only one."""
 
 
 @app.command("train")
@@ -193,9 +189,8 @@ def train_command(
             bar.update()
 
         model.fit(learned, validation=chooser, test=held_out, on_epoch=show)
-        asked = held_out.user_ids[held_out.users], held_out.item_ids[held_out.items]
-        result = accuracy(model.predict(*asked), held_out.values)
-        facts["num_test_cold"] = cold = int(model.is_cold(*asked).sum())
+        result = accuracy(model.predict(*held_out.pairs()), held_out.values)
+        facts["num_test_cold"] = cold = int(model.is_cold(*held_out.pairs()).sum())
         config = {**source, "preset": preset, **model.get_params()}
         write_report(folder, model.net_, model.history_, result, facts, config)
     if cold:
@@ -211,6 +206,66 @@ def train_command(
         f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {model.history_.best.epoch} "
         f"epochs; {time.perf_counter() - started:.1f} s in all"
     )
+
+
+@app.command("reproduce")
+def reproduce_command(
+    table: Optional[list[str]] = typer.Option(
+        None, help="ml-1m, activations, hidden-units or ml-100k; may be repeated.  [default: all]"
+    ),
+    splits: int = typer.Option(5, min=1, help="Random splits a data set."),
+    quick: bool = typer.Option(False, "--quick", help="One split and two epochs, to try it out."),
+    ml_100k: Optional[Path] = typer.Option(
+        None, help="MovieLens-100K's folder or zip.  [default: the cache, else a download]"
+    ),
+    ml_1m: Optional[Path] = typer.Option(
+        None, help="MovieLens-1M's folder or zip, or a file of its ratings."
+    ),
+    devices: str = typer.Option("gpu", help="As of train."),
+    output: Path = typer.Option(
+        Path("runs/reproduction"), help="The folder of results; those it has are not run again."
+    ),
+) -> None:
+    """Run the paper's protocol and print its tables beside the published figures.
+
+    Everything is chosen on a validation tenth of the training ratings; the test ratings are met
+    once, by the model trained anew on all training ratings. May be stopped and started again.
+    """
+    from . import experiments
+    from .plots import rmse_by_hidden_units
+
+    unknown = set(table or ()) - set(experiments.TABLES)
+    if unknown:
+        raise ConfigurationError(
+            f"There is no table {min(unknown)!r}; choose from {', '.join(experiments.TABLES)}."
+        )
+    tables = {name: experiments.TABLES[name] for name in table or experiments.TABLES}
+    if quick:
+        tables, splits = experiments.quick(tables), 1
+    sources = {"100k": ml_100k, "1m": ml_1m}
+    with tqdm(desc="Runs", unit="run", smoothing=0) as bar:
+
+        def progress(name: str, done: int, total: int) -> None:
+            bar.total = total
+            bar.set_postfix_str(name, refresh=False)
+            bar.update(done - bar.n)
+            bar.refresh()
+
+        experiments.reproduce(
+            tables,
+            experiments.movielens_splits(sources, splits),
+            output,
+            devices,
+            progress,
+        )
+    summary = experiments.summarise(output, tables)
+    text = experiments.markdown(summary)
+    with replacing(output / "tables.md") as path:
+        path.write_text(text)
+    if len(summary.get("hidden-units", ())):
+        with replacing(output / "hidden-units.png") as path:
+            rmse_by_hidden_units(summary["hidden-units"]).savefig(path)
+    print(text, end="")
 
 
 def _load(

@@ -150,6 +150,10 @@ class Ratings:
             times=times,
         )
 
+    def pairs(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the ids of user and item of each rating, in order."""
+        return self.user_ids[self.users], self.item_ids[self.items]
+
     def codes(self, users: Any, items: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the codes of ids.
 
@@ -181,11 +185,8 @@ class Ratings:
 
     def frame(self) -> pd.DataFrame:
         """Return the ratings as a table in the file's own ids: user, item, rating, time."""
-        columns = {
-            "user": self.user_ids[self.users],
-            "item": self.item_ids[self.items],
-            "rating": self.values,
-        }
+        users, items = self.pairs()
+        columns = {"user": users, "item": items, "rating": self.values}
         return pd.DataFrame(columns if self.times is None else {**columns, "time": self.times})
 
     def checksum(self) -> str:

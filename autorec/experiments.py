@@ -1,0 +1,361 @@
+"""Experiments: the paper's protocol, and tables of results that anyone can make again.
+
+Every choice, of parameters and of the number of epochs, is made on a validation tenth of the
+training ratings; then the model is trained anew on all of them and meets the test ratings once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import pandas as pd
+from scipy.stats import t as student
+
+from .baselines import BiasedMeans, BiasedMF, Means
+from .errors import DataUnavailableError
+from .evaluation import accuracy
+from .files import replacing
+from .movielens import RELEASES, fetch, load_movielens
+from .ratings import Ratings, read_ratings
+from .recommender import PRESETS, Recommender
+from .report import versions
+from .splits import given_split, random_split
+
+#: Models by the names that rows of a table use.
+MODELS: dict[str, Callable[..., Any]] = {
+    "AutoRec": Recommender,
+    "BiasedMF": BiasedMF,
+    "BiasedMeans": BiasedMeans,
+    "Means": Means,
+}
+
+#: The splits of a data set: the train and test ratings of each, by name.
+Splits = Callable[[str], Iterator[tuple[str, Ratings, Ratings]]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: one model on one data set.
+
+    Parameters
+    ----------
+    name : str
+        Unique in the table.
+    model : str
+        A key of `MODELS`.
+    splits : str
+        The data and how they are split: "100k", "1m" (random, nine tenths to train on), "u1" or
+        "u1-u5" (those that come with ML-100K).
+    parameters : mapping
+        Of the model.
+    candidates : sequence of mapping
+        Parameters to choose from on the validation ratings; each is put on top of `parameters`.
+    choose_epoch : bool
+        Whether the number of epochs is chosen on the validation ratings too.
+    published : str
+        The figure to compare with, and whose it is.
+    """
+
+    name: str
+    model: str
+    splits: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    candidates: Sequence[Mapping[str, Any]] = ({},)
+    choose_epoch: bool = True
+    published: str = ""
+
+
+PAPER = PRESETS["paper"]
+DECAYS = tuple({"weight_decay": each} for each in (0.03, 0.05))
+MF = {"num_epochs": 60, "learning_rate": 0.005, "batch_size": 4096}
+MF_CANDIDATES = tuple(
+    {"num_factors": k, "weight_decay": wd} for k in (10, 50) for wd in (1e-4, 2e-4, 4e-4)
+)
+ACTIVATIONS = {
+    ("identity", "identity"): "0.872",
+    ("sigmoid", "identity"): "0.852",
+    ("identity", "sigmoid"): "0.831",
+    ("sigmoid", "sigmoid"): "0.836",
+}
+SIZES = (10, 20, 40, 80, 100, 200, 300, 400, 500)
+
+
+def _baselines(splits: str, published: str = "") -> tuple[Row, ...]:
+    return (
+        Row("Mean of all ratings", "Means", splits),
+        Row("Mean of the user", "Means", splits, {"of": "user"}),
+        Row("Mean of the item", "Means", splits, {"of": "item"}),
+        Row("Biased means", "BiasedMeans", splits),
+        Row("Biased MF", "BiasedMF", splits, MF, MF_CANDIDATES, published=published),
+    )
+
+
+TABLES: dict[str, tuple[Row, ...]] = {
+    "ml-1m": (
+        *_baselines("1m", "0.845, the paper"),
+        Row("U-AutoRec", "AutoRec", "1m", {**PAPER, "view": "user"}, published="0.874, the paper"),
+        Row("I-AutoRec", "AutoRec", "1m", PAPER, published="0.831, the paper"),
+        Row(
+            "Deep I-AutoRec (500, 250, 500)",
+            "AutoRec",
+            "1m",
+            {
+                **PAPER,
+                "num_hidden": (500, 250, 500),
+                "pretrain_epochs": 40,
+                "num_epochs": 40,
+                "learning_rate": 0.001,
+            },
+            published="0.827, the paper",
+        ),
+    ),
+    "activations": tuple(
+        Row(
+            f"decoder {decoder}, encoder {encoder}",
+            "AutoRec",
+            "1m",
+            {**PAPER, "decoder_activation": decoder, "encoder_activation": encoder},
+            published=f"{rmse}, the paper",
+        )
+        for (decoder, encoder), rmse in ACTIVATIONS.items()
+    ),
+    "hidden-units": tuple(
+        Row(f"{size} hidden units", "AutoRec", "1m", {**PAPER, "num_hidden": size})
+        for size in SIZES
+    ),
+    "ml-100k": (
+        *_baselines("100k"),
+        Row(
+            "I-AutoRec, the section's setting",
+            "AutoRec",
+            "100k",
+            choose_epoch=False,
+            published="0.898, the section",
+        ),
+        Row("I-AutoRec, paper", "AutoRec", "100k", {**PAPER, "num_epochs": 120}, DECAYS),
+        Row("I-AutoRec, paper, on u1", "AutoRec", "u1", {**PAPER, "num_epochs": 120}, DECAYS,
+            published="0.8889, GLocal-K"),
+        Row("Biased MF, on u1 to u5", "BiasedMF", "u1-u5", MF, MF_CANDIDATES,
+            published="0.919, Surprise's SVD++ on folds of its own"),
+        Row("I-AutoRec, paper, on u1 to u5", "AutoRec", "u1-u5", {**PAPER, "num_epochs": 120},
+            DECAYS, published="0.919, Surprise's SVD++ on folds of its own"),
+    ),
+}  # fmt: skip
+
+
+def run(row: Row, train: Ratings, test: Ratings, seed: int, devices: str = "gpu") -> dict[str, Any]:
+    """Choose on validation ratings, train on all, and evaluate once.
+
+    Parameters
+    ----------
+    row : Row
+    train, test : Ratings
+        Under the same id maps. The test ratings are not looked at before the end.
+    seed : int
+        Of the validation split and of the model.
+    devices : str
+        As of `contexts`.
+
+    Returns
+    -------
+    dict
+        "trials" (the candidates, each with its validation RMSE and epochs), "chosen" (the
+        parameters), "rmse", "mae", "count" (of test ratings) and "seconds".
+    """
+    started = time.perf_counter()
+
+    def model(**parameters: Any) -> Any:
+        build = MODELS[row.model]
+        common = {} if row.model.endswith("eans") else {"devices": devices, "random_state": seed}
+        return build(**{**row.parameters, **common, **parameters})
+
+    has_epochs = hasattr(model(), "num_epochs")
+    trials: list[dict[str, Any]] = []
+    if len(row.candidates) > 1 or (has_epochs and row.choose_epoch):
+        fitting, validation = random_split(train, 0.1, seed=1000 + seed)
+        for candidate in row.candidates:
+            trial = model(**candidate)
+            chosen = dict(candidate)
+            if has_epochs and row.choose_epoch:
+                trial.fit(fitting, validation=validation)
+                chosen["num_epochs"] = trial.history_.best.epoch
+            else:
+                trial.fit(fitting)
+            rmse = accuracy(trial.predict(*validation.pairs()), validation.values).rmse
+            trials.append({"parameters": chosen, "validation_rmse": rmse})
+    best = min(trials, key=lambda each: each["validation_rmse"])["parameters"] if trials else {}
+    final = model(**best).fit(train)
+    return {
+        "trials": trials,
+        "chosen": best,
+        **asdict(accuracy(final.predict(*test.pairs()), test.values)),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def reproduce(
+    tables: Mapping[str, Sequence[Row]],
+    splits: Splits,
+    folder: Path,
+    devices: str = "gpu",
+    progress: Callable[[str, int, int], None] | None = None,
+) -> None:
+    """Run all rows of some tables on all their splits, those left out that were run before.
+
+    Parameters
+    ----------
+    tables : mapping of str to sequence of Row
+        Such as `TABLES`, or part of it.
+    splits : callable
+        Yields the name, the train and the test ratings of each split that a row's `splits` names.
+    folder : Path
+        Gets a folder for each table, with a file for each row and split: the row, the seed, the
+        data's checksums, the result of `run` and the versions. A file whose row or data are no
+        longer the same is replaced.
+    devices : str
+        As of `contexts`.
+    progress : callable, optional
+        Called before each run with its name, the runs before it and the runs in all.
+    """
+    parts = {
+        name: list(splits(name))
+        for name in sorted({row.splits for rows in tables.values() for row in rows})
+    }
+    todo = [
+        (table, row, seed, *split)
+        for table, rows in tables.items()
+        for row in rows
+        for seed, split in enumerate(parts[row.splits])
+    ]
+    for number, (table, row, seed, name, train, test) in enumerate(todo):
+        if progress is not None:
+            progress(f"{table}: {row.name}, {name}", number, len(todo))
+        path = folder / table / f"{_slug(row.name)}-{_slug(name)}.json"
+        task = {
+            "row": json.loads(json.dumps(asdict(row))),
+            "split": name,
+            "seed": seed,
+            "sha256_train": train.checksum(),
+            "sha256_test": test.checksum(),
+        }
+        if path.is_file() and task.items() <= json.loads(path.read_text()).items():
+            continue
+        result = {**task, **run(row, train, test, seed, devices), "versions": versions()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(result, indent=1) + "\n")
+    if progress is not None:
+        progress("done", len(todo), len(todo))
+
+
+def movielens_splits(sources: Mapping[str, Path | None], count: int = 5) -> Splits:
+    """Return the splits that rows name, of MovieLens releases.
+
+    Parameters
+    ----------
+    sources : mapping of str to path or None
+        For "100k" and "1m" the release's folder or zip, or a file of its ratings; None for the
+        cache, else a download.
+    count : int
+        Random splits of each data set; they have the seeds 0, 1, ...
+    """
+
+    def load(name: str) -> Ratings:
+        source = sources.get(name)
+        if source is not None and source.is_file() and source.suffix != ".zip":
+            return read_ratings(source)
+        return load_movielens(name, source)
+
+    def splits(name: str) -> Iterator[tuple[str, Ratings, Ratings]]:
+        if name in RELEASES:
+            ratings = load(name)
+            for seed in range(count):
+                yield f"{name}-{seed}", *random_split(ratings, 0.1, seed)
+            return
+        folder = fetch("100k", sources.get("100k"))
+        for fold in ["u1"] if name == "u1" else ["u1", "u2", "u3", "u4", "u5"]:
+            files = [folder / f"{fold}.base", folder / f"{fold}.test"]
+            missing = [file.name for file in files if not file.is_file()]
+            if missing:
+                raise DataUnavailableError(
+                    f"{folder} has no {missing[0]}, as the copy in a wheel has the ratings alone; "
+                    "name the release of GroupLens with --ml-100k."
+                )
+            yield fold, *given_split(*map(read_ratings, files))
+
+    return splits
+
+
+def quick(tables: Mapping[str, Sequence[Row]]) -> dict[str, tuple[Row, ...]]:
+    """Return the tables with two epochs a run and one candidate, to see that all works."""
+    short = {"num_epochs": 2, "pretrain_epochs": 1}
+    return {
+        table: tuple(
+            replace(
+                row,
+                candidates=row.candidates[:1],
+                parameters={
+                    **row.parameters,
+                    **{key: short[key] for key in short if key in row.parameters},
+                },
+            )
+            for row in rows
+        )
+        for table, rows in tables.items()
+    }
+
+
+def summarise(folder: Path, tables: Mapping[str, Sequence[Row]]) -> dict[str, pd.DataFrame]:
+    """Read what `reproduce` left.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        For each table a line for each row that has results: "model", "rmse" (the mean over its
+        splits), "interval" (half the width of the 95 % confidence interval by Student's t; NaN for
+        one split), "splits" (their number) and "published".
+    """
+    found = {}
+    for table, rows in tables.items():
+        lines = []
+        for row in rows:
+            known = json.loads(json.dumps(asdict(row)))
+            results = [
+                json.loads(path.read_text()) for path in sorted((folder / table).glob("*.json"))
+            ]
+            scores = [result["rmse"] for result in results if result["row"] == known]
+            if not scores:
+                continue
+            n = len(scores)
+            width = student.ppf(0.975, n - 1) * stdev(scores) / n**0.5 if n > 1 else math.nan
+            lines.append([row.name, mean(scores), width, n, row.published])
+        columns = ["model", "rmse", "interval", "splits", "published"]
+        found[table] = pd.DataFrame(lines, columns=columns)
+    return found
+
+
+def markdown(summary: Mapping[str, pd.DataFrame]) -> str:
+    """Return what `summarise` found as Markdown, a table each."""
+    lines = []
+    for table, frame in summary.items():
+        lines += [f"### {table}", "", "| model | test RMSE | splits | published |"]
+        lines.append("|:--|--:|--:|:--|")
+        for each in frame.itertuples():
+            interval = "" if math.isnan(each.interval) else f" ± {each.interval:.4f}"
+            lines.append(
+                f"| {each.model} | {each.rmse:.4f}{interval} | {each.splits} | {each.published} |"
+            )
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
