@@ -108,16 +108,15 @@ def _pair(
     net.initialize(mx.init.Xavier(), ctx=context)
     trainer = make_trainer(net.collect_params(), "adam", rate, 0.0)
     shuffle = numpy.random.default_rng(seed)
-    inputs = np.array(codes, ctx=context)
     for _ in range(epochs):
         order = shuffle.permutation(len(codes))
         for part in numpy.array_split(order, max(len(codes) // 256, 1)):
-            batch = inputs[np.array(part, ctx=context, dtype="int64")]
+            batch = np.array(codes[part], ctx=context)
             with autograd.record():
                 loss = squared_error(net(batch), batch)
             loss.backward()
             trainer.step(len(part))
-    return encoder, decoder, encoder(inputs).asnumpy()
+    return encoder, decoder, encoder(np.array(codes, ctx=context)).asnumpy()
 
 
 def _values(name: str, layer: Any) -> dict[str, Any]:
