@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .baselines import BiasedMeans, BiasedMF, Means
     from .devices import contexts, try_all_gpus
     from .errors import AutorecError
     from .evaluation import Accuracy, accuracy, evaluate, predict_cells
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from .model import AutoRec
     from .movielens import load_movielens, read_titles
     from .ratings import Ratings, read_ratings
+    from .recommender import Recommender
     from .section import (
         evaluator,
         get_dataloader_workers,
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
         split_data_ml100k,
         train_recsys_rating,
     )
-    from .splits import random_split
+    from .splits import given_split, k_fold, last_split, leave_k_split, random_split
     from .training import Epoch, History, fit
 
 __version__ = "0.1.0"
@@ -29,6 +31,7 @@ __version__ = "0.1.0"
 # Where each public name is. MXNet takes a second to import, so a name's module is imported when
 # the name is first used: what needs no MXNet starts at once, and works without it.
 _MODULES = {
+    "baselines": ("BiasedMF", "BiasedMeans", "Means"),
     "devices": ("contexts", "try_all_gpus"),
     "errors": ("AutorecError",),
     "evaluation": ("Accuracy", "accuracy", "evaluate", "predict_cells"),
@@ -36,6 +39,7 @@ _MODULES = {
     "model": ("AutoRec",),
     "movielens": ("load_movielens", "read_titles"),
     "ratings": ("Ratings", "read_ratings"),
+    "recommender": ("Recommender",),
     "section": (
         "evaluator",
         "get_dataloader_workers",
@@ -44,7 +48,7 @@ _MODULES = {
         "split_data_ml100k",
         "train_recsys_rating",
     ),
-    "splits": ("random_split",),
+    "splits": ("given_split", "k_fold", "last_split", "leave_k_split", "random_split"),
     "training": ("Epoch", "History", "fit"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
@@ -53,16 +57,24 @@ __all__ = [
     "Accuracy",
     "AutoRec",
     "AutorecError",
+    "BiasedMF",
+    "BiasedMeans",
     "Epoch",
     "History",
     "Interactions",
+    "Means",
     "Ratings",
+    "Recommender",
     "accuracy",
     "contexts",
     "evaluate",
     "evaluator",
     "fit",
     "get_dataloader_workers",
+    "given_split",
+    "k_fold",
+    "last_split",
+    "leave_k_split",
     "load_data_ml100k",
     "load_movielens",
     "predict_cells",
