@@ -1,0 +1,1 @@
+"""Benchmarks: what autorec takes, in time and memory, beside others."""
