@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._repairs import repair_quietly
+
 if TYPE_CHECKING:
     from .baselines import BiasedMeans, BiasedMF, Means
     from .devices import contexts, try_all_gpus
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from .training import Epoch, History, fit
 
 __version__ = "0.1.0"
+
+repair_quietly()
 
 # Where each public name is. MXNet takes a second to import, so a name's module is imported when
 # the name is first used: what needs no MXNet starts at once, and works without it.

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Optional, Union
+from typing import Any, Literal, Optional, Union
 
 import typer
+import typer.core
 from tqdm import tqdm
 
 from . import movielens
-from .errors import AutorecError, ConfigurationError, TrainingError
+from .errors import AutorecError, ConfigurationError
 from .files import replacing
 from .ratings import Ratings, read_ratings
 from .splits import given_split, last_split, random_split
 
+
+class _Commands(typer.core.TyperGroup):
+    """The commands, which Ctrl-C ends with a word and exit code 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("\nautorec: stopped; nothing of this run was kept", file=sys.stderr)
+            sys.exit(130)
+
+
 app = typer.Typer(
+    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -38,6 +53,12 @@ def train_command(
     ratings: Optional[Path] = typer.Option(
         None, help="A file of ratings instead: user, item, rating and perhaps time a line."
     ),
+    columns: Optional[str] = typer.Option(
+        None, help="Columns of user, item, rating[, time] in the file: names, or positions from 0."
+    ),
+    separator: Optional[str] = typer.Option(
+        None, help="What stands between the columns.  [default: found in the first line]"
+    ),
     train: Optional[Path] = typer.Option(None, help="A file of ratings to train on; with --test."),
     test: Optional[Path] = typer.Option(None, help="A file of ratings to test on; with --train."),
     duplicates: Literal["error", "last"] = typer.Option(
@@ -51,7 +72,7 @@ def train_command(
         0.0, help="The share of the training ratings that chooses the epoch; 0 for the last epoch."
     ),
     preset: str = typer.Option(
-        "section", help="section, paper or best: the values of what is not given below."
+        "section", help="section or paper: the values of what is not given below."
     ),
     view: Optional[Literal["item", "user"]] = typer.Option(
         None, help="What a row is.  [section: item]"
@@ -117,9 +138,10 @@ def train_command(
         "ratings": ratings and str(ratings),
         "train": train and str(train),
         "test": test and str(test),
+        "columns": columns,
         "duplicates": duplicates,
-        "split": split,
-        "test_ratio": test_ratio,
+        "split": None if train else split,
+        "test_ratio": None if train or split != "random" else test_ratio,
         "validation_ratio": validation_ratio,
     }
     if (train is None) != (test is None):
@@ -128,11 +150,25 @@ def train_command(
         raise ConfigurationError(
             "--dataset, --ratings and --train with --test each name the data; give one of them."
         )
+    if data is not None and (ratings or train):
+        raise ConfigurationError("--data is where --dataset lies; leave one out.")
+    if not 0 <= validation_ratio < 1:
+        raise ConfigurationError(
+            f"--validation-ratio must be between 0 and 1, not {validation_ratio:g}."
+        )
+
+    def read(path: Path) -> Ratings:
+        named = None if columns is None else [_column(each) for each in columns.split(",")]
+        return read_ratings(path, separator=separator, columns=named, duplicates=duplicates)
+
     if train is not None and test is not None:
-        name = _stem(train)
-        parts = given_split(*(read_ratings(path, duplicates=duplicates) for path in (train, test)))
+        name, parts = _stem(train), given_split(read(train), read(test))
     else:
-        name, table = _load(dataset or "ml-100k", data, ratings, duplicates)
+        if ratings is not None:
+            name, table = _stem(ratings), read(ratings)
+        else:
+            release = movielens.find_release(dataset or "ml-100k")
+            name, table = release.folder, movielens.load_movielens(release.name, data)
         random = split == "random"
         parts = random_split(table, test_ratio, seed) if random else last_split(table)
 
@@ -162,6 +198,9 @@ def train_command(
         "clip": clip,
         "cold_rating": cold_rating,
     }
+    for key, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigurationError(f"{key} must be a finite number, not {value}.")
     model = Recommender.preset(
         preset,
         **{key: value for key, value in given.items() if value is not None},
@@ -179,8 +218,9 @@ def train_command(
         + (f"{len(chooser):,} to choose the epoch, " if chooser else "")
         + f"{len(held_out):,} held out"
     )
-    folder = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    with run_folder(folder), tqdm(total=model.num_epochs, desc="Training", unit="epoch") as bar:
+    wanted = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    claim = run_folder(wanted, numbered=output is None)
+    with claim as folder, tqdm(total=model.num_epochs, desc="Training", unit="epoch") as bar:
 
         def show(epoch: Epoch) -> None:
             bar.set_postfix_str(
@@ -222,8 +262,10 @@ def reproduce_command(
         None, help="MovieLens-1M's folder or zip, or a file of its ratings."
     ),
     devices: str = typer.Option("gpu", help="As of train."),
-    output: Path = typer.Option(
-        Path("runs/reproduction"), help="The folder of results; those it has are not run again."
+    output: Optional[Path] = typer.Option(
+        None,
+        help="The folder of results; those it has are not run again.  "
+        "[default: runs/reproduction, or runs/quick]",
     ),
 ) -> None:
     """Run the paper's protocol and print its tables beside the published figures.
@@ -242,6 +284,7 @@ def reproduce_command(
     tables = {name: experiments.TABLES[name] for name in table or experiments.TABLES}
     if quick:
         tables, splits = experiments.quick(tables), 1
+    output = output or Path("runs") / ("quick" if quick else "reproduction")
     sources = {"100k": ml_100k, "1m": ml_1m}
     with tqdm(desc="Runs", unit="run", smoothing=0) as bar:
 
@@ -268,18 +311,6 @@ def reproduce_command(
     print(text, end="")
 
 
-def _load(
-    dataset: str,
-    data: Optional[Path],
-    ratings: Optional[Path],
-    duplicates: Literal["error", "last"],
-) -> tuple[str, Ratings]:
-    if ratings is not None:
-        return _stem(ratings), read_ratings(ratings, duplicates=duplicates)
-    release = movielens.find_release(dataset)
-    return release.folder, movielens.load_movielens(release.name, data)
-
-
 def _sizes(hidden: str) -> Union[int, list[int]]:
     try:
         sizes = [int(size) for size in hidden.split(",")]
@@ -292,6 +323,10 @@ def _sizes(hidden: str) -> Union[int, list[int]]:
     return sizes[0] if len(sizes) == 1 else sizes
 
 
+def _column(name: str) -> Union[str, int]:
+    return int(name) if name.isdigit() else name
+
+
 def _stem(path: Path) -> str:
     return path.name.split(".")[0]
 
@@ -299,17 +334,32 @@ def _stem(path: Path) -> str:
 def main() -> None:
     """Run the command line.
 
-    Exit codes: 0; 2 for usage or input that is wrong; 1 for what failed later; 130 for Ctrl-C.
+    Exit codes: 0; 2 for usage, input or settings that cannot be used; 1 for what the machine could
+    not do, a full disk for example; 130 for Ctrl-C.
     """
-    warnings.showwarning = lambda message, *_, **__: print(f"autorec: {message}", file=sys.stderr)
-    try:
-        app()
-    except AutorecError as error:
-        print(f"autorec: {error}", file=sys.stderr)
-        sys.exit(1 if isinstance(error, TrainingError) else 2)
-    except OSError as error:  # a full disk, for example
-        print(f"autorec: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("autorec: stopped", file=sys.stderr)
-        sys.exit(130)
+    command = typer.main.get_command(app)
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: _say(str(message))
+        try:
+            sys.exit(command.main(standalone_mode=False))
+        except AutorecError as error:
+            _say(str(error))
+            sys.exit(2)
+        except (OSError, MemoryError, RuntimeError) as error:  # MXNet's are RuntimeErrors
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            _say(f"{lines[-1]}; nothing of this run was kept")
+            sys.exit(1)
+        except Exception as error:
+            # Typer's errors of usage, which have no public base class.
+            if not hasattr(error, "format_message"):
+                raise
+            message = error.format_message()
+            if message.startswith("Usage"):
+                print(message, file=sys.stderr)
+            else:
+                _say(f"{message.rstrip('.')}; see autorec --help.")
+            sys.exit(2)
+
+
+def _say(message: str) -> None:
+    print(f"autorec: {message}", file=sys.stderr)

@@ -1,7 +1,8 @@
 """Experiments: the paper's protocol, and tables of results that anyone can make again.
 
-Every choice, of parameters and of the number of epochs, is made on a validation tenth of the
-training ratings; then the model is trained anew on all of them and meets the test ratings once.
+A row's parameters are fixed beforehand. What it leaves open, its candidates and the number of
+epochs, is chosen on a validation tenth of the training ratings; then the model is trained anew on
+all of them and meets the test ratings once.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ def run(row: Row, train: Ratings, test: Ratings, seed: int, devices: str = "gpu"
 
     def model(**parameters: Any) -> Any:
         build = MODELS[row.model]
-        common = {} if row.model.endswith("eans") else {"devices": devices, "random_state": seed}
+        common = {"devices": devices, "random_state": seed} if hasattr(build, "devices") else {}
         return build(**{**row.parameters, **common, **parameters})
 
     has_epochs = hasattr(model(), "num_epochs")
@@ -246,7 +247,7 @@ def reproduce(
             "sha256_train": train.checksum(),
             "sha256_test": test.checksum(),
         }
-        if path.is_file() and task.items() <= json.loads(path.read_text()).items():
+        if task.items() <= _read(path).items():
             continue
         result = {**task, **run(row, train, test, seed, devices), "versions": versions()}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -296,16 +297,17 @@ def movielens_splits(sources: Mapping[str, Path | None], count: int = 5) -> Spli
 
 def quick(tables: Mapping[str, Sequence[Row]]) -> dict[str, tuple[Row, ...]]:
     """Return the tables with two epochs a run and one candidate, to see that all works."""
-    short = {"num_epochs": 2, "pretrain_epochs": 1}
+
+    def short(row: Row) -> dict[str, Any]:
+        epochs = {"num_epochs": 2} if hasattr(MODELS[row.model], "num_epochs") else {}
+        return {**epochs, **({"pretrain_epochs": 1} if "pretrain_epochs" in row.parameters else {})}
+
     return {
         table: tuple(
             replace(
                 row,
                 candidates=row.candidates[:1],
-                parameters={
-                    **row.parameters,
-                    **{key: short[key] for key in short if key in row.parameters},
-                },
+                parameters={**row.parameters, **short(row)},
             )
             for row in rows
         )
@@ -325,13 +327,11 @@ def summarise(folder: Path, tables: Mapping[str, Sequence[Row]]) -> dict[str, pd
     """
     found = {}
     for table, rows in tables.items():
+        results = [_read(path) for path in sorted((folder / table).glob("*.json"))]
         lines = []
         for row in rows:
             known = json.loads(json.dumps(asdict(row)))
-            results = [
-                json.loads(path.read_text()) for path in sorted((folder / table).glob("*.json"))
-            ]
-            scores = [result["rmse"] for result in results if result["row"] == known]
+            scores = [result["rmse"] for result in results if result.get("row") == known]
             if not scores:
                 continue
             n = len(scores)
@@ -355,6 +355,15 @@ def markdown(summary: Mapping[str, pd.DataFrame]) -> str:
             )
         lines.append("")
     return "\n".join(lines)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return a result, empty where there is none that can be read."""
+    try:
+        found = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _slug(name: str) -> str:

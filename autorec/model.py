@@ -64,7 +64,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         scale: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
-        sizes = [num_hidden] if isinstance(num_hidden, int) else list(num_hidden)
+        sizes = list(num_hidden) if isinstance(num_hidden, Sequence) else [int(num_hidden)]
         layers = [dense(size, encoder_activation) for size in sizes]
         self.encoder = layers[0] if len(layers) == 1 else _chain(layers)
         self.decoder = dense(num_users, decoder_activation)

@@ -106,10 +106,10 @@ class Ratings:
         ratings = cls(
             users=users,
             items=items,
-            values=_numbers(frame[rating], rating).astype(np.float32),
+            values=_numbers(frame[rating], rating, np.float32),
             user_ids=user_ids,
             item_ids=item_ids,
-            times=None if time is None else _numbers(frame[time], time).astype(np.int64),
+            times=None if time is None else _numbers(frame[time], time, np.int64),
         )
         if nonpositive == "error" and (ratings.values <= 0).any():
             row = int((ratings.values <= 0).argmax())
@@ -234,7 +234,8 @@ def read_ratings(
     Parameters
     ----------
     path : path
-        One rating a line, for example MovieLens' u.data, ratings.dat or ratings.csv.
+        One rating a line, for example MovieLens' u.data, ratings.dat or ratings.csv. Ids that are
+        all whole numbers are read as numbers (007 is 7), others as text.
     separator : str, optional
         ``","``, ``"\\t"``, ``"::"``, ``";"`` or any other single character; found in the first
         line by default.
@@ -243,7 +244,8 @@ def read_ratings(
         the named rating column) is no number.
     columns : sequence of str or int, optional
         Names or positions (from 0) of user, item, rating and, if wanted, time. By default found
-        by the header's names (userId, movieId, ...), else the first three or four fields.
+        by the header's names (userId, movieId, ...), else the first three or, where the fourth is
+        a number, four fields.
     encoding : str
         The text's encoding.
     duplicates, nonpositive : str
@@ -268,6 +270,9 @@ def read_ratings(
             header=None,
             skiprows=1 if has_header else 0,
             encoding=encoding,
+            compression="gzip" if _is_gzip(path) else None,
+            keep_default_na=False,  # a user may be called NA
+            na_values=[""],
             low_memory=False,
         )
         names = ["user", "item", "rating", "time"][: len(positions)]
@@ -302,20 +307,21 @@ def _codes(column: pd.Series[Any], name: Column) -> tuple[NDArray[np.int32], NDA
     return codes.astype(np.int32), np.asarray(ids)
 
 
-def _numbers(column: pd.Series[Any], name: Column) -> NDArray[Any]:
+def _numbers(column: pd.Series[Any], name: Column, dtype: type) -> NDArray[Any]:
     numbers: NDArray[np.float64] = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
-    wrong = ~np.isfinite(numbers)
+    limit = np.finfo(np.float32).max if dtype is np.float32 else 2.0**63
+    wrong = ~(np.abs(numbers) < limit)
     if wrong.any():
         row = int(wrong.argmax())
         raise RatingsError(
             f"Row {row + 1} has the {name} {column.iloc[row]!r}, which is not a finite number; "
-            "mend or drop the row."
+            "mend or drop the row, or name the columns with columns= (--columns)."
         )
-    return numbers
+    return numbers.astype(dtype)
 
 
 def _first_line(path: Path, encoding: str) -> str:
-    opened = gzip.open if path.suffix == ".gz" else open
+    opened = gzip.open if _is_gzip(path) else open
     with opened(path, "rt", encoding=encoding) as file:
         line = str(file.readline())
     if not line.strip():
@@ -323,12 +329,18 @@ def _first_line(path: Path, encoding: str) -> str:
     return line
 
 
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def _find_separator(line: str) -> str:
     for separator in ("::", "\t", ",", ";"):
         if separator in line:
             return separator
     raise RatingsError(
-        "The first line has no tab, comma, semicolon or '::' between fields; name the separator."
+        "The first line has no tab, comma, semicolon or '::' between fields; name the "
+        "separator (--separator)."
     )
 
 
@@ -344,7 +356,9 @@ def _find_columns(
         position = 2 if columns is None else int(columns[2])
         header = position < len(fields) and not _is_number(fields[position])
     if columns is None:
-        columns = _recognise(fields) if header else list(range(min(len(fields), 4)))
+        # Without a header a fourth field is the time if it can be.
+        timed = len(fields) > 3 and _is_number(fields[3])
+        columns = _recognise(fields) if header else list(range(min(len(fields), 3 + timed)))
     positions = [c if isinstance(c, int) else _position(c, fields) for c in columns]
     if len(positions) < 3 or max(positions) >= len(fields):
         raise RatingsError(

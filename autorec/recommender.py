@@ -179,7 +179,7 @@ decay_biases, patience
         }
         start = None
         if self.pretrain_epochs:
-            sizes = [self.num_hidden] if isinstance(self.num_hidden, int) else self.num_hidden
+            sizes = self.num_hidden if isinstance(self.num_hidden, Sequence) else [self.num_hidden]
             start = pretrain(sizes, train, num_epochs=self.pretrain_epochs, **shape, **settings)
         self.net_ = AutoRec(
             self.num_hidden,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import json
 import platform
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -20,25 +22,52 @@ from .training import History
 
 
 @contextmanager
-def run_folder(folder: Path) -> Iterator[None]:
+def run_folder(folder: Path, *, numbered: bool = False) -> Iterator[Path]:
     """Make the folder of a run; it is gone again if the run fails and has left nothing in it.
+
+    Parameters
+    ----------
+    folder : Path
+        New, or empty.
+    numbered : bool
+        Whether to put -2, -3, ... behind the name where there is such a folder already, so that
+        runs that start together do not share one.
 
     Raises
     ------
     ConfigurationError
-        If something is there already, for nothing of an earlier run is overwritten.
+        If it cannot be made or written, or something is there: nothing of an earlier run is
+        overwritten.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigurationError(f"{folder} is not empty; name a new folder with --output.")
+    made = True
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            claimed = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+            try:
+                claimed.mkdir()
+                break
+            except FileExistsError:
+                if numbered:
+                    continue
+                made = False
+                if not claimed.is_dir() or any(claimed.iterdir()):
+                    raise ConfigurationError(
+                        f"{claimed} is there already and not an empty folder; name a new folder "
+                        "with --output."
+                    ) from None
+                break
+        with tempfile.TemporaryFile(dir=claimed):
+            pass
     except OSError as error:
-        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}.") from error
+        raise ConfigurationError(
+            f"{folder} cannot be written ({error.strerror}); name another folder with --output."
+        ) from error
     try:
-        yield
+        yield claimed
     except BaseException:
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        if made and not any(claimed.iterdir()):
+            claimed.rmdir()
         raise
 
 
@@ -82,7 +111,7 @@ def write_report(
         "versions": versions(),
     }
     with replacing(folder / "metrics.json") as path:
-        path.write_text(json.dumps(metrics, indent=2) + "\n")
+        path.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
 
 
 def describe(

@@ -352,6 +352,12 @@ def repeat_epochs(
             validation_rmse=validation_rmse and validation_rmse(),
             test_rmse=test_rmse and test_rmse(),
         )
+        for score in (epoch.validation_rmse, epoch.test_rmse):
+            if score is not None and not math.isfinite(score):
+                raise TrainingError(
+                    f"The predictions are no longer finite in epoch {number}; lower the learning "
+                    "rate."
+                )
         history.epochs.append(epoch)
         if validation_rmse is not None and history.best is epoch:
             best = [parameter.list_data()[0].copy() for parameter in parameters]
@@ -372,8 +378,11 @@ def make_trainer(parameters: Any, optimizer: str, learning_rate: float, weight_d
     ConfigurationError
         If Gluon has no optimizer of that name.
     """
-    if optimizer.lower() not in mx.optimizer.Optimizer.opt_registry:
-        known = ", ".join(sorted(mx.optimizer.Optimizer.opt_registry))
-        raise ConfigurationError(f"There is no optimizer {optimizer!r}; choose one of {known}.")
+    # "test" is MXNet's own, and GroupAdaGrad works on row-sparse gradients alone.
+    known = sorted(set(mx.optimizer.Optimizer.opt_registry) - {"test", "groupadagrad"})
+    if optimizer.lower() not in known:
+        raise ConfigurationError(
+            f"There is no optimizer {optimizer!r}; choose one of {', '.join(known)}."
+        )
     options = {"learning_rate": learning_rate, "wd": weight_decay}
     return gluon.Trainer(parameters, optimizer, options)

@@ -14,6 +14,7 @@ import numpy
 import pytest
 
 from autorec import _mxnet as door
+from autorec import _repairs as repairs
 from autorec.errors import MXNetUnavailableError
 
 PACKAGE = Path(door.__file__).parent
@@ -58,6 +59,21 @@ def test_the_import_is_silent_and_leaves_the_warning_filters_alone() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_mxnet_can_be_imported_by_hand_after_autorec() -> None:
+    # The section's first cell, with autorec in the place of d2l.
+    done = run_python(
+        "import warnings; warnings.simplefilter('ignore')\n"
+        "import autorec as d2l\n"
+        "from mxnet import autograd, gluon, np, npx\n"
+        "from mxnet.gluon import nn\n"
+        "import mxnet as mx\n"
+        "npx.set_np()\n"
+        "print(np.array([True], dtype=bool).dtype, d2l.try_all_gpus)\n"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("bool <function try_all_gpus")
+
+
 def test_no_other_module_imports_mxnet() -> None:
     for file in PACKAGE.glob("*.py"):
         imported = set()
@@ -78,7 +94,7 @@ def test_installed_flavours(
     for name in [*names, "mxnet-model-server", "numpy"]:
         install(tmp_path, name)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    assert door.installed_flavours() == names
+    assert repairs.installed_flavours() == names
 
 
 def test_nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,8 +118,8 @@ def test_numpy_2(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_numpy_1_is_accepted() -> None:
-    door.check_numpy("1.23.5")
-    door.check_numpy("1.26.4")
+    repairs.check_numpy("1.23.5")
+    repairs.check_numpy("1.26.4")
 
 
 def test_cu112_without_a_driver(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +138,7 @@ def test_cu112_with_a_driver_loads_the_libraries_first(
 ) -> None:
     loaded = []
     monkeypatch.setattr(door, "installed_flavours", lambda: ["mxnet-cu112"])
-    monkeypatch.setattr(door, "cuda_folders", lambda: [tmp_path])
+    monkeypatch.setattr(repairs, "cuda_folders", lambda: [tmp_path])
     monkeypatch.setattr(ctypes, "CDLL", lambda library, mode: loaded.append(library))
     (tmp_path / "nccl/lib").mkdir(parents=True)
     (tmp_path / "nccl/lib/libnccl.so.2").touch()
@@ -141,7 +157,7 @@ def test_cuda_libraries_load_for_all_in_order_of_need(
         library.touch()
     loaded = []
     monkeypatch.setattr(ctypes, "CDLL", lambda library, mode: loaded.append((library, mode)))
-    door.load_cuda([first, second])
+    repairs.load_cuda([first, second])
     assert loaded == [
         (str(second / needed), ctypes.RTLD_GLOBAL),
         (str(first / needing), ctypes.RTLD_GLOBAL),
@@ -153,21 +169,21 @@ def test_a_damaged_cuda_library(tmp_path: Path) -> None:
     library.parent.mkdir(parents=True)
     library.write_bytes(b"no library")
     with pytest.raises(MXNetUnavailableError, match=r"libcurand\.so\.10 cannot be loaded"):
-        door.load_cuda([tmp_path])
+        repairs.load_cuda([tmp_path])
 
 
 def test_cuda_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    assert door.cuda_folders() == []
+    assert repairs.cuda_folders() == []
     (tmp_path / "nvidia" / "cudnn" / "lib").mkdir(parents=True)
     importlib.invalidate_caches()
-    assert door.cuda_folders() == [tmp_path / "nvidia"]
+    assert repairs.cuda_folders() == [tmp_path / "nvidia"]
 
 
 def test_numpy_bool_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = type(numpy)("numpy")
-    monkeypatch.setattr(door, "numpy", plain)
-    door.restore_numpy_names()
+    monkeypatch.setattr(repairs, "numpy", plain)
+    repairs.restore_numpy_names()
     assert plain.bool is bool  # type: ignore[attr-defined]
 
 
@@ -175,7 +191,7 @@ def test_distutils_without_setuptools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "setuptools", None)
     with pytest.raises(MXNetUnavailableError, match="pip install setuptools"):
-        door.restore_distutils()
+        repairs.restore_distutils()
 
 
 @pytest.mark.parametrize(

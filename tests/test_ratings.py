@@ -15,7 +15,7 @@ def write(path: Path, separator: str, header: bool) -> Path:
     names = [("userId", "movieId", "rating", "timestamp")] if header else []
     lines = [separator.join(map(str, row)) for row in [*names, *ROWS]]
     text = "\n".join(lines) + "\n"
-    if path.suffix == ".gz":
+    if path.name in ("ratings.gz", "packed.csv"):
         path.write_bytes(gzip.compress(text.encode()))
     else:
         path.write_text(text)
@@ -24,7 +24,7 @@ def write(path: Path, separator: str, header: bool) -> Path:
 
 @pytest.mark.parametrize("separator", [",", "\t", "::", ";"])
 @pytest.mark.parametrize("header", [True, False])
-@pytest.mark.parametrize("name", ["ratings.txt", "ratings.gz"])
+@pytest.mark.parametrize("name", ["ratings.txt", "ratings.gz", "packed.csv"])
 def test_files_are_read_whatever_their_layout(tmp_path, separator, header, name):
     ratings = read_ratings(write(tmp_path / name, separator, header))
     assert ratings.user_ids.tolist() == ["ann", "bob"]
@@ -82,6 +82,14 @@ def test_the_checksum_tells_tables_apart():
     assert Ratings.from_frame(frame.assign(user=[1, 3])).checksum() != same
 
 
+def test_a_fourth_field_that_is_no_number_is_no_time(tmp_path):
+    path = tmp_path / "ratings.csv"
+    path.write_text("NA,1,4,good\nbob,1,2,bad\n")
+    ratings = read_ratings(path)
+    assert ratings.times is None
+    assert ratings.user_ids.tolist() == ["NA", "bob"]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -91,6 +99,8 @@ def test_the_checksum_tells_tables_apart():
         ("1,2,3\n1,3,x\n", "Row 2 has the rating 'x'"),
         ("1,2,3\n1,3,\n", "Row 2 has the rating nan"),
         ("1,2,inf\n", "Row 1 has the rating inf"),
+        ("1,2,1e39\n", "Row 1 has the rating 1e\\+39"),
+        ("user,item,rating,time\n1,2,3,good\n", "Row 1 has the time 'good'"),
         ("1,2,3\n,2,3\n", "Row 2 has no user"),
         ("1,2,3\n2,2,3\n1,2,4\n", "in row 1 and again in row 3"),
         ("name,stars,what\n1,2,3\n", "names no user column"),
@@ -122,10 +132,12 @@ def test_files_that_are_no_text_are_refused(tmp_path):
     cut.write_bytes(gzip.compress(lines.encode())[:-2000])
     with pytest.raises(RatingsError, match="cannot be read"):
         read_ratings(cut)
-    not_gzip = tmp_path / "plain.csv.gz"
-    not_gzip.write_text("1,2,3\n")
-    with pytest.raises(RatingsError, match="cannot be read"):
-        read_ratings(not_gzip)
+
+
+def test_the_content_tells_what_is_gzipped_not_the_name(tmp_path):
+    plain = tmp_path / "plain.csv.gz"
+    plain.write_text("1,2,3\n")
+    assert len(read_ratings(plain)) == 1
 
 
 def test_repeated_ratings_keep_the_last_on_request(tmp_path):
