@@ -193,7 +193,14 @@ def test_what_mxnet_refuses_is_a_sentence_too(tmp_path, ratings_file):
 def test_ctrl_c_ends_the_run_without_a_traceback(tmp_path, ratings_file):
     command = [sys.executable, "-m", "autorec", "train", "--ratings", str(ratings_file)]
     command += ["--epochs", "1000000", "--hidden", "4", "--output", "run"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell in the background ignores SIGINT, and so would all that it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         seen = ""
         while "test RMSE" not in seen:  # until it trains
             seen += process.stderr.read(1)
