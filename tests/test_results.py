@@ -1,0 +1,25 @@
+"""The figures that the README quotes are those of the committed results."""
+
+from pathlib import Path
+
+from autorec.experiments import TABLES, markdown, summarise
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_readmes_table_is_made_from_the_committed_results():
+    summary = summarise(ROOT / "benchmarks/results/reproduction", {"ml-100k": TABLES["ml-100k"]})
+    lines = markdown(summary).splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert len(rows) == 2 + len(TABLES["ml-100k"])
+    assert "\n".join(rows) in README
+
+
+def test_the_readmes_benchmark_is_the_committed_one():
+    table = (ROOT / "benchmarks/results/section.md").read_text()
+    quoted = README.partition("`make bench`):")[2].partition("## ")[0].splitlines()
+    figures = [line for line in quoted if line.startswith("| ") and line.count("|") == 6][1:]
+    assert len(figures) == 4
+    for line in figures:
+        assert line.rstrip("|").rstrip() in table
