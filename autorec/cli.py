@@ -28,7 +28,7 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            print("\nautorec: stopped; nothing of this run was kept", file=sys.stderr)
+            print("\nautorec: stopped", file=sys.stderr)
             sys.exit(130)
 
 
@@ -347,7 +347,7 @@ def main() -> None:
             sys.exit(2)
         except (OSError, MemoryError, RuntimeError) as error:  # MXNet's are RuntimeErrors
             lines = str(error).strip().splitlines() or [type(error).__name__]
-            _say(f"{lines[-1]}; nothing of this run was kept")
+            _say(lines[-1])
             sys.exit(1)
         except Exception as error:
             # Typer's errors of usage, which have no public base class.
