@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .devices import contexts, try_all_gpus
     from .errors import AutorecError
     from .evaluation import Accuracy, accuracy, evaluate, predict_cells
+    from .history import Epoch, History
     from .interactions import Interactions
     from .model import AutoRec
     from .movielens import load_movielens, read_titles
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
         train_recsys_rating,
     )
     from .splits import given_split, k_fold, last_split, leave_k_split, random_split
-    from .training import Epoch, History, fit
+    from .training import fit
 
 __version__ = "0.1.0"
 
@@ -39,6 +40,7 @@ _MODULES = {
     "devices": ("contexts", "try_all_gpus"),
     "errors": ("AutorecError",),
     "evaluation": ("Accuracy", "accuracy", "evaluate", "predict_cells"),
+    "history": ("Epoch", "History"),
     "interactions": ("Interactions",),
     "model": ("AutoRec",),
     "movielens": ("load_movielens", "read_titles"),
@@ -53,7 +55,7 @@ _MODULES = {
         "train_recsys_rating",
     ),
     "splits": ("given_split", "k_fold", "last_split", "leave_k_split", "random_split"),
-    "training": ("Epoch", "History", "fit"),
+    "training": ("fit",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -16,8 +16,10 @@ from ._mxnet import mx, nn, np
 from .devices import contexts, split_rows
 from .errors import ConfigurationError
 from .evaluation import accuracy
+from .history import Epoch, EpochSums, History
 from .ratings import Ratings
-from .training import Epoch, EpochSums, History, make_trainer, repeat_epochs, update
+from .steps import make_trainer, update
+from .training import repeat_epochs
 
 
 class Predictor(Protocol):
@@ -214,6 +216,7 @@ class BiasedMF:
         self.history_ = repeat_epochs(
             run_epoch,
             trainer,
+            self.net_,
             num_epochs=self.num_epochs,
             learning_rate=self.learning_rate,
             learning_rate_decay=self.learning_rate_decay,

@@ -92,6 +92,9 @@ def train_command(
     input_dropout: Optional[float] = typer.Option(
         None, min=0, max=0.99, help="Dropout on the ratings that go in.  [section: 0.0]"
     ),
+    normalise: Optional[bool] = typer.Option(
+        None, "--normalise/--no-normalise", help="Scale rows to the mean number of ratings."
+    ),
     epochs: Optional[int] = typer.Option(
         None, min=1, help="Passes over the training ratings.  [section: 25]"
     ),
@@ -115,6 +118,12 @@ def train_command(
     decay_biases: Optional[bool] = typer.Option(
         None, "--decay-biases/--no-decay-biases", help="Decay all, or the weight matrices alone."
     ),
+    decay_power: Optional[float] = typer.Option(
+        None, min=0, help="More decay for frequent columns: times (count / mean) to this power."
+    ),
+    averaging: Optional[float] = typer.Option(
+        None, min=0, max=0.999, help="Of the weights over epochs; 0 for the last ones alone."
+    ),
     clip: Optional[bool] = typer.Option(
         None, "--clip/--no-clip", help="Keep predictions within the rating scale."
     ),
@@ -123,6 +132,9 @@ def train_command(
     ),
     devices: str = typer.Option(
         "gpu", help="cpu; cpu:N for N contexts on it; gpu for all, else the CPU; gpu:0,1."
+    ),
+    compute: Literal["auto", "dense", "sparse"] = typer.Option(
+        "auto", help="Whole rows, or rated cells alone, which numba makes fast; the same numbers."
     ),
     seed: int = typer.Option(0, min=0, help="Of split, weights, order and dropout."),
     output: Optional[Path] = typer.Option(None, help="A new folder.  [default: runs/NAME-TIME]"),
@@ -174,9 +186,9 @@ def train_command(
 
     # MXNet takes a second to import; wrong arguments are answered before.
     from .evaluation import accuracy
+    from .history import Epoch
     from .recommender import Recommender
     from .report import describe, run_folder, write_report
-    from .training import Epoch
 
     given = {
         "view": view,
@@ -185,6 +197,7 @@ def train_command(
         "decoder_activation": decoder,
         "dropout": dropout,
         "input_dropout": input_dropout,
+        "normalise": normalise,
         "num_epochs": epochs,
         "pretrain_epochs": pretrain_epochs,
         "patience": patience,
@@ -195,6 +208,8 @@ def train_command(
         "learning_rate_decay": lr_decay,
         "weight_decay": wd,
         "decay_biases": decay_biases,
+        "decay_power": decay_power,
+        "averaging": averaging,
         "clip": clip,
         "cold_rating": cold_rating,
     }
@@ -205,6 +220,7 @@ def train_command(
         preset,
         **{key: value for key, value in given.items() if value is not None},
         devices=devices,
+        compute=compute,
         random_state=seed,
     )
     held_out = parts[1]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .devices import split_rows, try_all_gpus
 from .errors import ConfigurationError
 from .interactions import Interactions
+from .sparse import Compute, is_sparse, predict_sparse
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def predict_cells(
     *,
     clip: tuple[float, float] | None = None,
     cold: float | None = None,
+    compute: Compute = "auto",
 ) -> NDArray[numpy.float32]:
     """Predict some cells of the matrix from the rows of `inputs`.
 
@@ -79,6 +81,8 @@ def predict_cells(
     cold : float, optional
         What is predicted where the row or the column has no rating in `inputs`; by default what
         the net says, which it never learned.
+    compute : {"auto", "dense", "sparse"}
+        Whole rows, or these cells alone, see `is_sparse`.
 
     Returns
     -------
@@ -91,13 +95,10 @@ def predict_cells(
             "both from parts of one table of ratings and with one view."
         )
     contexts = contexts or try_all_gpus()
-    parts = []
-    for rows in cells.batches(batch_size):
-        outputs = [net(part) for part in split_rows(inputs.dense(rows), contexts)]
-        predictions = numpy.concatenate([output.asnumpy() for output in outputs])[: len(rows)]
-        wanted = cells.matrix[rows].tocoo()
-        parts.append(predictions[wanted.row, wanted.col])
-    predicted = numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
+    if is_sparse(compute, net, inputs, contexts):
+        predicted = predict_sparse(net, inputs, cells, contexts[0], batch_size)
+    else:
+        predicted = _predict_dense(net, inputs, cells, contexts, batch_size)
     if clip is not None:
         predicted = predicted.clip(*clip)
     if cold is not None:
@@ -115,10 +116,28 @@ def evaluate(
     *,
     clip: tuple[float, float] | None = None,
     cold: float | None = None,
+    compute: Compute = "auto",
 ) -> Accuracy:
     """Compare a net's predictions from `inputs` with the ratings in `test`.
 
     Parameters as in `predict_cells`, with the ratings of `test` as the truth.
     """
-    predicted = predict_cells(net, inputs, test, contexts, batch_size, clip=clip, cold=cold)
+    predicted = predict_cells(
+        net, inputs, test, contexts, batch_size, clip=clip, cold=cold, compute=compute
+    )
     return accuracy(predicted, test.matrix.data)
+
+
+def _predict_dense(
+    net: Any, inputs: Interactions, cells: Interactions, contexts: Sequence[Any], batch_size: int
+) -> NDArray[numpy.float32]:
+    parts = []
+    for rows in cells.batches(batch_size):
+        arguments = [split_rows(inputs.dense(rows), contexts)]
+        if not inputs.positive:
+            arguments.append(split_rows(inputs.mask(rows), contexts))
+        outputs = [net(*parts) for parts in zip(*arguments)]
+        predictions = numpy.concatenate([output.asnumpy() for output in outputs])[: len(rows)]
+        wanted = cells.matrix[rows].tocoo()
+        parts.append(predictions[wanted.row, wanted.col])
+    return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)

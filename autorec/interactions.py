@@ -74,6 +74,12 @@ class Interactions:
         """Return the number of rated cells in some rows."""
         return int((self.matrix.indptr[rows + 1] - self.matrix.indptr[rows]).sum())
 
+    def column_frequencies(self) -> NDArray[np.float64]:
+        """Return the number of ratings of each column, over its mean; one counts where none is."""
+        counts = np.maximum(np.bincount(self.matrix.indices, minlength=self.shape[1]), 1)
+        frequencies: NDArray[np.float64] = counts / counts.mean()
+        return frequencies
+
     def dense(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Return some rows as an array (n, columns), 0 where there is no rating.
 

@@ -40,6 +40,10 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         loss counts dropped ratings too.
     scale : tuple of float, optional
         Lowest and highest rating, to which a bounded f is stretched.
+    typical_count : float, optional
+        A row of n ratings goes in as r · sqrt(typical_count / n), as SVD++ (Koren 2008) weighs the
+        sum over a user's items, so that long rows do not drive the code to its ends; r itself goes
+        in by default, as in the paper.
 
     Raises
     ------
@@ -62,6 +66,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         decoder_activation: str = "identity",
         input_dropout: float = 0.0,
         scale: tuple[float, float] | None = None,
+        typical_count: float | None = None,
     ) -> None:
         super().__init__()
         sizes = list(num_hidden) if isinstance(num_hidden, Sequence) else [int(num_hidden)]
@@ -70,7 +75,8 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         self.decoder = dense(num_users, decoder_activation)
         self.dropout = nn.Dropout(dropout)
         self.input_dropout = nn.Dropout(input_dropout)
-        self.stretch = _stretch(decoder_activation, scale)
+        self.typical_count = typical_count
+        self._stretch = _stretch(decoder_activation, scale)
 
     def forward(self, ratings: Any, mask: Any | None = None) -> Any:
         """Reconstruct rows of ratings.
@@ -89,14 +95,29 @@ class AutoRec(nn.Block):  # type: ignore[misc]
             Predictions for every cell; while training, 0 at unrated cells, so that these get no
             gradient.
         """
-        code = self.encoder(self.input_dropout(ratings))
-        prediction = self.decoder(self.dropout(code))
-        if self.stretch is not None:
-            offset, factor = self.stretch
-            prediction = offset + factor * prediction
+        code = self.encoder(self.input_dropout(self.normalise(ratings, mask)))
+        prediction = self.stretch(self.decoder(self.dropout(code)))
         if autograd.is_training():
             return prediction * (np.sign(ratings) if mask is None else mask)
         return prediction
+
+    def normalise(self, ratings: Any, mask: Any | None = None) -> Any:
+        """Multiply each row by its `row_factors`."""
+        if self.typical_count is None:
+            return ratings
+        counts = np.abs(np.sign(ratings) if mask is None else mask).sum(axis=1, keepdims=True)
+        return ratings * self.row_factors(np.maximum(counts, 1))
+
+    def row_factors(self, counts: Any) -> Any:
+        """Return what rows with so many ratings, at least one, are multiplied by: sqrt(c / n)."""
+        return 1.0 if self.typical_count is None else (self.typical_count / counts) ** 0.5
+
+    def stretch(self, outputs: Any) -> Any:
+        """Take the range of a bounded f to the rating scale; other outputs stay as they are."""
+        if self._stretch is None:
+            return outputs
+        offset, factor = self._stretch
+        return offset + factor * outputs
 
 
 def dense(size: int, activation: str) -> Any:

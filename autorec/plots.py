@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .training import History
+    from .history import History
 
 
 def learning_curve(history: History, title: str = "AutoRec") -> Figure:

@@ -11,7 +11,8 @@ from ._mxnet import autograd, mx, nn, np
 from .errors import ConfigurationError
 from .interactions import Interactions
 from .model import AutoRec, dense
-from .training import fit, make_trainer, squared_error
+from .steps import make_trainer, squared_error
+from .training import fit
 
 
 def pretrain(
@@ -22,6 +23,7 @@ def pretrain(
     encoder_activation: str = "sigmoid",
     decoder_activation: str = "identity",
     scale: tuple[float, float] | None = None,
+    typical_count: float | None = None,
     code_epochs: int = 100,
     code_learning_rate: float = 0.003,
     contexts: Sequence[Any],
@@ -40,7 +42,7 @@ def pretrain(
     train : Interactions
     num_epochs : int
         Passes over the ratings for the outermost pair.
-    encoder_activation, decoder_activation, scale
+    encoder_activation, decoder_activation, scale, typical_count
         As of the deep `AutoRec`.
     code_epochs, code_learning_rate
         Passes over the codes for each further pair, and Adam's learning rate.
@@ -73,6 +75,7 @@ def pretrain(
         encoder_activation=encoder_activation,
         decoder_activation=decoder_activation,
         scale=scale,
+        typical_count=typical_count,
     )
     fit(outer, train, num_epochs=num_epochs, contexts=contexts, seed=seed, **settings)
     start = {**_values("encoder.0", outer.encoder), **_values("decoder", outer.decoder)}

@@ -14,11 +14,13 @@ from ._mxnet import mx
 from .devices import contexts
 from .errors import ConfigurationError
 from .evaluation import predict_cells
+from .history import Epoch, History
 from .interactions import Interactions, View
 from .model import AutoRec
 from .pretraining import pretrain
 from .ratings import Ratings
-from .training import Epoch, History, Loss, fit
+from .sparse import Compute
+from .training import Loss, fit
 
 #: Parameters by the name of what they are for; what is not named is `Recommender`'s default.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -51,8 +53,10 @@ class Recommender:
         What a row is: "item" for I-AutoRec, "user" for U-AutoRec.
     num_hidden, encoder_activation, decoder_activation, dropout, input_dropout
         As of `AutoRec`.
+    normalise : bool
+        Whether rows are normalised to the mean number of ratings a row has, see `AutoRec`.
     num_epochs, batch_size, loss, optimizer, learning_rate, learning_rate_decay, weight_decay, \
-decay_biases, patience
+decay_biases, decay_power, averaging, patience
         As of `fit`.
     pretrain_epochs : int
         Passes over the ratings by which the layers of a deep net are trained in pairs before; 0
@@ -66,6 +70,8 @@ decay_biases, patience
         Standard deviation of the first weights; 0 for Xavier's rule, which deep nets need.
     devices : str
         As of `contexts`.
+    compute : {"auto", "dense", "sparse"}
+        As of `fit`.
     random_state : int
         The seed of weights, order and dropout.
 
@@ -85,6 +91,7 @@ decay_biases, patience
     decoder_activation: str = "identity"
     dropout: float = 0.05
     input_dropout: float = 0.0
+    normalise: bool = False
     num_epochs: int = 25
     batch_size: int = 256
     loss: Loss = "mean"
@@ -93,12 +100,15 @@ decay_biases, patience
     learning_rate_decay: float = 1.0
     weight_decay: float = 1e-5
     decay_biases: bool = True
+    decay_power: float = 0.0
+    averaging: float = 0.0
     patience: int | None = None
     pretrain_epochs: int = 0
     clip: bool = False
     cold_rating: float | None = None
     init_sigma: float = 0.01
     devices: str = "gpu"
+    compute: Compute = "auto"
     random_state: int = 0
     ratings_: Ratings = field(init=False, repr=False)
     net_: AutoRec = field(init=False, repr=False)
@@ -164,6 +174,7 @@ decay_biases, patience
             "encoder_activation": self.encoder_activation,
             "decoder_activation": self.decoder_activation,
             "scale": self.scale_,
+            "typical_count": len(train) / len(train.rated_rows()) if self.normalise else None,
         }
         settings: dict[str, Any] = {
             "batch_size": self.batch_size,
@@ -173,8 +184,10 @@ decay_biases, patience
             "learning_rate_decay": self.learning_rate_decay,
             "weight_decay": self.weight_decay,
             "decay_biases": self.decay_biases,
+            "decay_power": self.decay_power,
             "init": mx.init.Normal(self.init_sigma) if self.init_sigma else mx.init.Xavier(),
             "contexts": contexts(self.devices),
+            "compute": self.compute,
             "seed": self.random_state,
         }
         start = None
@@ -194,6 +207,7 @@ decay_biases, patience
             validation=validation_cells,
             test=test_cells,
             num_epochs=self.num_epochs,
+            averaging=self.averaging,
             patience=self.patience,
             clip=self._clip(),
             cold=self.cold_prediction,
@@ -235,6 +249,7 @@ decay_biases, patience
             contexts(self.devices),
             clip=self._clip(),
             cold=self.cold_prediction,
+            compute=self.compute,
         )
         result: NDArray[np.float32] = predicted[places]
         return result

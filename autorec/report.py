@@ -16,9 +16,9 @@ from typing import Any
 from .errors import ConfigurationError
 from .evaluation import Accuracy
 from .files import replacing
+from .history import History
 from .plots import learning_curve
 from .ratings import Ratings
-from .training import History
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def describe(
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that a result depends on."""
     found = {"python": platform.python_version()}
-    for name in ("gluon-autorec", "mxnet", "mxnet-cu112", "numpy", "pandas", "scipy"):
+    for name in ("gluon-autorec", "mxnet", "mxnet-cu112", "numpy", "numba", "pandas", "scipy"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

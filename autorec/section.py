@@ -19,8 +19,9 @@ from . import movielens
 from ._mxnet import np
 from .devices import split_rows, try_all_gpus
 from .errors import ConfigurationError, RatingsError
+from .history import EpochSums, History
 from .model import AutoRec
-from .training import EpochSums, History, update
+from .steps import update
 
 __all__ = [
     "AutoRec",

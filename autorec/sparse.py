@@ -1,0 +1,286 @@
+"""Sparse: AutoRec computed at the rated cells alone, so that work follows the ratings.
+
+The encoder's first product is that of a sparse matrix; the decoder, the loss and their gradients
+are taken at rated cells and nowhere else. What lies between, biases, activations, inner layers and
+dropout, is the net's own. The numbers are those of whole rows, to within rounding.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from ._mxnet import autograd, np
+from .errors import ConfigurationError
+from .interactions import Interactions
+from .model import AutoRec
+from .steps import encoder_layers, make_trainer
+
+Compute = Literal["auto", "dense", "sparse"]
+
+#: Up to this share of rated cells the sparse way is the faster one (`make bench` measures it).
+DENSITY = 0.25
+
+
+def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequence[Any]) -> bool:
+    """Decide which way a net is computed.
+
+    Parameters
+    ----------
+    compute : {"auto", "dense", "sparse"}
+        "auto" is sparse on one CPU context where at most `DENSITY` of the cells are rated and numba
+        is installed.
+    net : Block
+        A net that is not an `AutoRec` is computed densely.
+    inputs : Interactions
+    contexts : sequence of Context
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such way, or the sparse one is asked for where it cannot be had.
+    """
+    if compute not in ("auto", "dense", "sparse"):
+        raise ConfigurationError(f"compute must be auto, dense or sparse, not {compute!r}.")
+    if compute == "dense":
+        return False
+    installed = importlib.util.find_spec("numba") is not None
+    on_cpu = all(context.device_type == "cpu" for context in contexts)
+    if compute == "sparse":
+        if not installed:
+            raise ConfigurationError(
+                "compute='sparse' needs numba: pip install numba, or leave compute at 'auto'."
+            )
+        if not on_cpu or type(net) is not AutoRec:
+            raise ConfigurationError(
+                "compute='sparse' is for AutoRec on the CPU; choose 'dense', or devices='cpu'."
+            )
+        return True
+    rows, columns = inputs.shape
+    pays = len(inputs) <= DENSITY * rows * columns
+    if type(net) is not AutoRec or not on_cpu or len(contexts) > 1 or not pays:
+        return False
+    if not installed:
+        warnings.warn("With numba installed this would be faster: pip install numba.", stacklevel=2)
+    return installed
+
+
+class SparseSteps:
+    """Steps that compute rated cells alone; the counterpart of `DenseSteps`.
+
+    Adam on one context updates the two large matrices by a kernel, which needs no array for the
+    gradient; every other optimizer, and several contexts, go by the trainer.
+
+    Parameters
+    ----------
+    net : AutoRec
+        Initialised.
+    train : Interactions
+    contexts : sequence of Context
+        On the CPU.
+    scale : float
+        What a squared error adds to the loss.
+    optimizer, learning_rate, weight_decay, decays
+        As of `DenseSteps`.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        train: Interactions,
+        contexts: Sequence[Any],
+        scale: float,
+        optimizer: str,
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        decays: NDArray[Any] | None = None,
+    ) -> None:
+        self.net, self.train, self.contexts, self.scale = net, train, contexts, scale
+        self._decays = decays
+        for context in contexts:  # gives the parameters their shapes
+            net(np.zeros((1, train.shape[1]), ctx=context))
+        matrices = [encoder_layers(net)[0].weight, net.decoder.weight]
+        parameters = list(net.collect_params().values())
+        self._adam = None
+        if len(contexts) == 1 and optimizer.lower() == "adam":
+            parameters = [each for each in parameters if all(each is not one for one in matrices)]
+            columns = numpy.full(train.shape[1], weight_decay) if decays is None else decays
+            self._adam = _Adam(*_matrices(net, contexts[0]), columns.astype(numpy.float32))
+        elif decays is not None:
+            for matrix in matrices:
+                matrix.wd_mult = 0.0  # _shared_step adds it to the gradient
+        self.trainer = make_trainer(parameters, optimizer, learning_rate, weight_decay)
+
+    def step(self, rows: NDArray[Any]) -> list[Any]:
+        """Update the weights from some rows; return their squared errors, an array a device."""
+        if self._adam is not None:
+            context = self.contexts[0]
+            matrices = self._adam.encoder, self._adam.decoder
+            errors, sums = _backward(
+                self.net, self.train.matrix[rows], *matrices, context, self.scale
+            )
+            rate = self.trainer.learning_rate
+            self.trainer.step(len(rows))
+            self._adam.step(*sums, rate, len(rows))
+            return [errors]
+        return self._shared_step(rows)
+
+    def _shared_step(self, rows: NDArray[Any]) -> list[Any]:
+        from .kernels import gradient
+
+        found = []
+        for context, part in zip(self.contexts, numpy.array_split(rows, len(self.contexts))):
+            encoder, decoder = encoder_layers(self.net)[0].weight, self.net.decoder.weight
+            if len(part) == 0:  # the trainer expects a gradient from each device all the same
+                for parameter in self.trainer._params:
+                    _give(parameter, context, 0)
+                continue
+            matrices = _matrices(self.net, context)
+            errors, sums = _backward(
+                self.net, self.train.matrix[part], *matrices, context, self.scale
+            )
+            by_encoder, by_decoder = (gradient(*each) for each in sums)
+            if self._decays is not None and context is self.contexts[0]:
+                for by, weight in zip((by_encoder, by_decoder), matrices):
+                    by += len(rows) * self._decays[:, None].astype(numpy.float32) * weight
+            _give(encoder, context, by_encoder.T)
+            _give(decoder, context, by_decoder)
+            found.append(errors)
+        self.trainer.step(len(rows))
+        return found
+
+    def settle(self) -> None:
+        """Leave the net with the weights of the last step."""
+        if self._adam is not None:
+            encoder_layers(self.net)[0].weight.set_data(np.array(self._adam.encoder.T))
+            self.net.decoder.weight.set_data(np.array(self._adam.decoder))
+
+
+class _Adam:
+    """The encoder's first matrix, transposed, and the decoder's, with Adam's state of both."""
+
+    beta1, beta2, epsilon = 0.9, 0.999, 1e-8
+
+    def __init__(self, encoder: Any, decoder: Any, decays: NDArray[Any]) -> None:
+        self.encoder, self.decoder, self.decays = encoder, decoder, decays
+        self.states = [
+            (numpy.zeros_like(weight), numpy.zeros_like(weight)) for weight in (encoder, decoder)
+        ]
+        self.steps = 0
+
+    def step(self, encoder_sums: Any, decoder_sums: Any, rate: float, rows: int) -> None:
+        from .kernels import adam_step
+
+        self.steps += 1
+        rate *= (1 - self.beta2**self.steps) ** 0.5 / (1 - self.beta1**self.steps)
+        numbers = rate, 1 / rows, self.beta1, self.beta2, self.epsilon
+        weights = self.encoder, self.decoder
+        for sums, weight, state in zip((encoder_sums, decoder_sums), weights, self.states):
+            arguments: list[Any] = [*sums, weight, *state, self.decays]
+            arguments += map(numpy.float32, numbers)
+            adam_step(*arguments)
+
+
+def predict_sparse(
+    net: Any, inputs: Interactions, cells: Interactions, context: Any, batch_size: int
+) -> NDArray[numpy.float32]:
+    """Predict some cells from the rows of `inputs`, in the order of ``cells.matrix.data``."""
+    from .kernels import at_cells, product
+
+    encoder, decoder = _matrices(net, context)
+    bias = net.decoder.bias.data(context).asnumpy()
+    parts = []
+    for rows in cells.batches(batch_size):
+        known, wanted = inputs.matrix[rows], cells.matrix[rows]
+        sums = product(known.indptr, known.indices, _inputs(net, known), encoder)
+        code = _code(net, np.array(sums, ctx=context), context).asnumpy()
+        outputs = at_cells(wanted.indptr, wanted.indices, code, decoder, bias)
+        parts.append(_rating(net, np.array(outputs, ctx=context)).asnumpy())
+    return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
+
+
+def _backward(
+    net: Any, matrix: csr_matrix, encoder: Any, decoder: Any, context: Any, scale: float
+) -> tuple[Any, tuple[Any, Any]]:
+    """Follow the loss of some rows back to all parameters.
+
+    The gradients of the net's small parameters are left in these. Returns the squared errors, and
+    for the encoder's first matrix and the decoder's what `gradient` makes theirs from.
+    """
+    from .kernels import at_cells, product
+
+    indptr, indices = matrix.indptr, matrix.indices
+    ratings = np.array(matrix.data, ctx=context)
+    with autograd.train_mode():
+        inputs = net.input_dropout(np.array(_inputs(net, matrix), ctx=context)).asnumpy()
+    sums = np.array(product(indptr, indices, inputs, encoder), ctx=context)
+    sums.attach_grad()
+    with autograd.record():
+        code = _code(net, sums, context)
+    codes = code.asnumpy()
+    bias = net.decoder.bias.data(context).asnumpy()
+    outputs = np.array(at_cells(indptr, indices, codes, decoder, bias), ctx=context)
+    outputs.attach_grad()
+    with autograd.record():
+        errors = np.square(_rating(net, outputs) - ratings)
+        loss = errors * scale
+    loss.backward()
+    slopes = outputs.grad.asnumpy()
+    code.backward(np.array(product(indptr, indices, slopes, decoder), ctx=context))
+    of_bias = numpy.bincount(indices, weights=slopes, minlength=matrix.shape[1])
+    _give(net.decoder.bias, context, of_bias)
+    columns = _by_column(matrix)
+    return errors, ((*columns, inputs, sums.grad.asnumpy()), (*columns, slopes, codes))
+
+
+def _give(parameter: Any, context: Any, gradient: Any) -> None:
+    """Set a parameter's gradient, as autograd does."""
+    parameter.grad(context)[:] = gradient
+    parameter.data(context)._fresh_grad = True
+
+
+def _by_column(matrix: csr_matrix) -> tuple[Any, Any, Any]:
+    """Return the start of each column's cells, and of each cell its row and its place."""
+    places = numpy.arange(matrix.nnz, dtype=matrix.indices.dtype)
+    columns = csr_matrix((places, matrix.indices, matrix.indptr), matrix.shape).tocsc()
+    return columns.indptr, columns.indices, columns.data
+
+
+def _matrices(net: Any, context: Any) -> tuple[Any, Any]:
+    """Return the encoder's first matrix, transposed, and the decoder's, a row for each column."""
+    encoder = encoder_layers(net)[0].weight.data(context).asnumpy()
+    return numpy.ascontiguousarray(encoder.T), net.decoder.weight.data(context).asnumpy()
+
+
+def _inputs(net: Any, matrix: csr_matrix) -> Any:
+    """Return the ratings as they go in, normalised where the net says so."""
+    if net.typical_count is None:
+        return matrix.data
+    counts = numpy.diff(matrix.indptr)
+    factors = net.row_factors(numpy.maximum(counts, 1)).astype(numpy.float32)
+    return matrix.data * numpy.repeat(factors, counts)
+
+
+def _code(net: Any, sums: Any, context: Any) -> Any:
+    """Return the code from the sums V r of the first layer."""
+    first, *others = encoder_layers(net)
+    code = _activated(first, sums + first.bias.data(context))
+    for layer in others:
+        code = layer(code)
+    return net.dropout(code)
+
+
+def _rating(net: Any, outputs: Any) -> Any:
+    """Return ratings from the sums W c + b of the decoder."""
+    return net.stretch(_activated(net.decoder, outputs))
+
+
+def _activated(layer: Any, sums: Any) -> Any:
+    return sums if layer.act is None else layer.act(sums)

@@ -1,0 +1,162 @@
+"""Steps: from a batch of rows to an update of the weights, over one or several devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Callable
+
+from numpy.typing import NDArray
+
+from ._mxnet import autograd, gluon, mx, np
+from .devices import split_rows
+from .errors import ConfigurationError
+from .interactions import Interactions
+
+
+def squared_error(predictions: Any, ratings: Any) -> Any:
+    """Return each row's sum of squared errors.
+
+    Parameters
+    ----------
+    predictions, ratings : ndarray of float32, shape (batch, columns)
+        Masked: both 0 at unrated cells, which thus add nothing.
+
+    Returns
+    -------
+    ndarray of float32, shape (batch,)
+    """
+    # np.square, since ** takes ten times as long in MXNet.
+    return np.square(predictions - ratings).sum(axis=1)
+
+
+def update(
+    net: Any,
+    trainer: Any,
+    loss: Callable[[Any, Any], Any],
+    inputs: Sequence[Sequence[Any]],
+    labels: Sequence[Any],
+    rows: int,
+    penalty: Callable[[], Any] | None = None,
+) -> tuple[list[Any], list[Any]]:
+    """Take one optimizer step on a batch that is spread over devices.
+
+    The gradient is the sum over the rows of all devices, divided by `rows`: it does not depend on
+    how the rows fall on the devices.
+
+    Parameters
+    ----------
+    net : Block
+    trainer : gluon.Trainer
+        Over the net's parameters.
+    loss : callable
+        ``loss(output, label)`` is an array of shape (rows on the device,).
+    inputs : sequence
+        For each device the net's arguments, as `split_rows` shares them out.
+    labels : sequence of ndarray
+        For each device what its outputs are compared with.
+    rows : int
+        The batch's rows over all devices.
+    penalty : callable, optional
+        Returns what the objective has besides the losses' mean, from the first device's parameters.
+
+    Returns
+    -------
+    outputs, losses : list of ndarray
+        One for each device that has rows of the batch.
+    """
+    with autograd.record():
+        outputs = [net(*arguments) for arguments in inputs]
+        losses = [loss(output, label) for output, label in zip(outputs, labels)]
+        # With fewer rows than devices the rest hold copies: they send a gradient of zero, since
+        # the trainer expects one from each device.
+        weighted = losses[:rows] + [spare * 0 for spare in losses[rows:]]
+        if penalty is not None:
+            weighted.append(penalty() * rows)
+    autograd.backward(weighted)
+    trainer.step(rows)
+    return outputs[:rows], losses[:rows]
+
+
+def make_trainer(parameters: Any, optimizer: str, learning_rate: float, weight_decay: float) -> Any:
+    """Return a `gluon.Trainer`.
+
+    Raises
+    ------
+    ConfigurationError
+        If Gluon has no optimizer of that name.
+    """
+    # "test" is MXNet's own, and GroupAdaGrad works on row-sparse gradients alone.
+    known = sorted(set(mx.optimizer.Optimizer.opt_registry) - {"test", "groupadagrad"})
+    if optimizer.lower() not in known:
+        raise ConfigurationError(
+            f"There is no optimizer {optimizer!r}; choose one of {', '.join(known)}."
+        )
+    options = {"learning_rate": learning_rate, "wd": weight_decay}
+    return gluon.Trainer(parameters, optimizer, options)
+
+
+class DenseSteps:
+    """Steps that compute whole rows, rated or not.
+
+    Parameters
+    ----------
+    net : AutoRec
+    train : Interactions
+    contexts : sequence of Context
+    scale : float
+        What a squared error adds to the loss.
+    optimizer, learning_rate, weight_decay
+        As of `make_trainer`.
+    decays : ndarray of float, shape (columns,), optional
+        The weight decay of what the two large matrices hold for each column; `weight_decay` by
+        default.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        train: Interactions,
+        contexts: Sequence[Any],
+        scale: float,
+        optimizer: str,
+        learning_rate: float,
+        weight_decay: float,
+        *,
+        decays: NDArray[Any] | None = None,
+    ) -> None:
+        self.net, self.train, self.contexts, self.scale = net, train, contexts, scale
+        self._signs_are_masks = train.positive
+        self._decays = None if decays is None else np.array(decays, ctx=contexts[0])
+        if decays is not None:
+            for matrix in (encoder_layers(net)[0].weight, net.decoder.weight):
+                matrix.wd_mult = 0.0  # _penalty takes its place
+        parameters = net.collect_params()
+        self.trainer = make_trainer(parameters, optimizer, learning_rate, weight_decay)
+
+    def step(self, rows: NDArray[Any]) -> list[Any]:
+        """Update the weights from some rows; return their squared errors, an array a device."""
+        ratings = split_rows(self.train.dense(rows), self.contexts)
+        arguments = [ratings]
+        if not self._signs_are_masks:
+            arguments.append(split_rows(self.train.mask(rows), self.contexts))
+        inputs = list(zip(*arguments))
+        penalty = None if self._decays is None else self._penalty
+        _, losses = update(self.net, self.trainer, self._loss, inputs, ratings, len(rows), penalty)
+        return [loss / self.scale for loss in losses]
+
+    def settle(self) -> None:
+        """Leave the net with the weights of the last step; it has them already."""
+
+    def _loss(self, predictions: Any, ratings: Any) -> Any:
+        return squared_error(predictions, ratings) * self.scale
+
+    def _penalty(self) -> Any:
+        encoder = encoder_layers(self.net)[0].weight.data(self.contexts[0])
+        decoder = self.net.decoder.weight.data(self.contexts[0])
+        squares = np.square(encoder).sum(axis=0) + np.square(decoder).sum(axis=1)
+        return (self._decays * squares).sum() / 2
+
+
+def encoder_layers(net: Any) -> list[Any]:
+    """Return the layers of an AutoRec's encoder."""
+    return [net.encoder] if hasattr(net.encoder, "weight") else list(net.encoder)

@@ -1,0 +1,181 @@
+"""The sparse way gives the numbers of the dense one."""
+
+import importlib.util
+
+import numpy
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import random as random_matrix
+
+from autorec import AutoRec, Interactions, fit, predict_cells
+from autorec._mxnet import autograd, gluon, mx, np
+from autorec.errors import ConfigurationError
+from autorec.sparse import SparseSteps, is_sparse
+from autorec.steps import DenseSteps
+
+pytest.importorskip("numba")
+
+VARIANTS = {
+    "section": {"dropout": 0.0},
+    "relu, tanh": {"encoder_activation": "relu", "decoder_activation": "tanh", "scale": (1, 5)},
+    "bounded decoder": {"decoder_activation": "sigmoid", "scale": (1, 5)},
+    "normalised": {"typical_count": 4.0},
+    "deep": {"num_hidden": (6, 3, 6)},
+}
+
+
+def ratings(rows, columns, density, seed, lowest=1) -> Interactions:
+    """A random matrix; with the lowest rating 0, cells rated 0 among the others."""
+    rng = numpy.random.default_rng(seed)
+    matrix = random_matrix(rows, columns, density, "csr", dtype=numpy.float32, random_state=rng)
+    matrix.data[:] = rng.integers(lowest, 6, matrix.nnz)
+    return Interactions(matrix)
+
+
+def net_for(inputs, seed=0, num_hidden=5, count=1, **variant):
+    mx.random.seed(seed)
+    net = AutoRec(num_hidden, inputs.shape[1], **{"dropout": 0.0, **variant})
+    contexts = [mx.cpu(i) for i in range(count)]
+    net.initialize(mx.init.Normal(0.5), ctx=contexts)
+    for context in contexts:
+        net(np.zeros((1, inputs.shape[1]), ctx=context))
+    return net
+
+
+def values(net):
+    return {
+        name: parameter.data(mx.cpu(0)).asnumpy()
+        for name, parameter in net._collect_params_with_prefix().items()
+    }
+
+
+def after_steps(steps, net, inputs, batch_size, epochs=2):
+    errors = []
+    for _ in range(epochs):
+        for rows in inputs.batches(batch_size):
+            errors.append(sum(float(part.sum()) for part in steps.step(rows)))
+    steps.settle()
+    return errors, values(net)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("lowest", [0, 1], ids=["rated 0 too", "all above 0"])
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("by_column", [False, True], ids=["one decay", "decay by column"])
+def test_steps_are_those_of_whole_rows(variant, optimizer, lowest, count, by_column):
+    inputs = ratings(23, 17, 0.3, seed=4, lowest=lowest)
+    contexts = [mx.cpu(i) for i in range(count)]
+    rates = optimizer, 0.01, 0.02
+    dense_net, sparse_net = (net_for(inputs, count=count, **VARIANTS[variant]) for _ in range(2))
+    decays = 0.1 * inputs.column_frequencies() if by_column else None
+    dense = DenseSteps(dense_net, inputs, contexts, 0.1, *rates, decays=decays)
+    sparse = SparseSteps(sparse_net, inputs, contexts, 0.1, *rates, decays=decays)
+    # The last batch has one row, fewer than there are devices.
+    errors, expected = after_steps(dense, dense_net, inputs, batch_size=11)
+    found, result = after_steps(sparse, sparse_net, inputs, batch_size=11)
+    numpy.testing.assert_allclose(found, errors, rtol=1e-4)
+    for name, weight in expected.items():
+        numpy.testing.assert_allclose(result[name], weight, rtol=1e-3, atol=2e-5, err_msg=name)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    rows=st.integers(1, 12),
+    columns=st.integers(1, 12),
+    density=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+    seed=st.integers(0, 1000),
+)
+def test_predictions_are_those_of_whole_rows(rows, columns, density, seed):
+    # Empty rows and columns, one rating a row, all cells rated: whatever comes.
+    inputs = ratings(rows, columns, density, seed)
+    wanted = ratings(rows, columns, 0.5, seed + 1)
+    net = net_for(inputs, seed)
+    dense, sparse = (
+        predict_cells(net, inputs, wanted, [mx.cpu()], batch_size=5, compute=compute)
+        for compute in ("dense", "sparse")
+    )
+    numpy.testing.assert_allclose(sparse, dense, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_are_those_of_autograd():
+    inputs = ratings(9, 14, 0.4, seed=2)
+    dense_net, sparse_net = (net_for(inputs, decoder_activation="tanh", scale=(1, 5)) for _ in "12")
+    rows = numpy.arange(9)
+    row_batch = np.array(inputs.dense(rows))
+    with autograd.record():
+        loss = np.square(dense_net(row_batch) - row_batch).sum()
+    loss.backward()
+    steps = SparseSteps(sparse_net, inputs, [mx.cpu()], 1.0, "sgd", 0.0, 0.0)
+    steps.step(rows)
+    for name, parameter in dense_net._collect_params_with_prefix().items():
+        expected = parameter.grad(mx.cpu()).asnumpy()
+        found = sparse_net._collect_params_with_prefix()[name].grad(mx.cpu()).asnumpy()
+        numpy.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"loss": "mean"}, {"loss": "sum", "weight_decay": 0.01, "decay_biases": False}]
+)
+def test_whole_runs_agree(settings):
+    inputs, test = ratings(60, 40, 0.25, seed=1), ratings(60, 40, 0.1, seed=2)
+    runs = []
+    for compute in ("dense", "sparse"):
+        net = AutoRec(8, 40, 0.0)
+        options = {"compute": compute, "num_epochs": 5, "batch_size": 16, "learning_rate": 0.01}
+        history = fit(
+            net,
+            inputs,
+            validation=test,
+            contexts=[mx.cpu()],
+            **options,
+            **settings,
+        )
+        runs.append([(each.train_rmse, each.validation_rmse) for each in history])
+    numpy.testing.assert_allclose(runs[1], runs[0], atol=1e-4)
+
+
+def test_dropped_ratings_still_count_in_the_loss():
+    inputs = ratings(30, 20, 0.3, seed=5)
+    net = net_for(inputs, input_dropout=0.9)
+    steps = SparseSteps(net, inputs, [mx.cpu()], 1.0, "adam", 0.0, 0.0)
+    (errors,) = steps.step(inputs.rated_rows())
+    assert errors.shape == (len(inputs),)
+    assert (errors.asnumpy() > 0).all()
+
+
+def test_equal_seeds_give_equal_bits():
+    inputs = ratings(60, 40, 0.2, seed=1)
+    found = []
+    for _ in range(2):
+        net = AutoRec(8, 40, 0.3, input_dropout=0.2)
+        fit(net, inputs, contexts=[mx.cpu()], compute="sparse", seed=7, num_epochs=2)
+        found.append(values(net))
+    for name in found[0]:
+        numpy.testing.assert_array_equal(found[0][name], found[1][name])
+
+
+def test_the_way_is_chosen_by_density_and_device():
+    sparse, full = ratings(20, 20, 0.1, seed=0), ratings(20, 20, 0.9, seed=0)
+    net = AutoRec(3, 20)
+    assert is_sparse("auto", net, sparse, [mx.cpu()])
+    assert not is_sparse("auto", net, full, [mx.cpu()])
+    assert not is_sparse("auto", net, sparse, [mx.cpu(0), mx.cpu(1)])
+    assert not is_sparse("auto", net, sparse, [mx.gpu(0)])
+    assert not is_sparse("auto", gluon.nn.Dense(20), sparse, [mx.cpu()])
+    assert is_sparse("sparse", net, full, [mx.cpu(0), mx.cpu(1)])
+    assert not is_sparse("dense", net, sparse, [mx.cpu()])
+
+
+def test_what_cannot_be_had_is_refused(monkeypatch):
+    inputs, net = ratings(20, 20, 0.1, seed=0), AutoRec(3, 20)
+    with pytest.raises(ConfigurationError, match="not 'sprase'"):
+        is_sparse("sprase", net, inputs, [mx.cpu()])
+    with pytest.raises(ConfigurationError, match="on the CPU"):
+        is_sparse("sparse", net, inputs, [mx.gpu(0)])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match="pip install numba"):
+        is_sparse("sparse", net, inputs, [mx.cpu()])
+    with pytest.warns(UserWarning, match="faster"):
+        assert not is_sparse("auto", net, inputs, [mx.cpu()])
