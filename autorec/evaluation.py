@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .devices import split_rows, try_all_gpus
 from .errors import ConfigurationError
 from .interactions import Interactions
+from .model import AutoRec
 from .sparse import Compute, is_sparse, predict_sparse
 
 
@@ -134,7 +135,7 @@ def _predict_dense(
     parts = []
     for rows in cells.batches(batch_size):
         arguments = [split_rows(inputs.dense(rows), contexts)]
-        if not inputs.positive:
+        if isinstance(net, AutoRec) and not inputs.positive:
             arguments.append(split_rows(inputs.mask(rows), contexts))
         outputs = [net(*parts) for parts in zip(*arguments)]
         predictions = numpy.concatenate([output.asnumpy() for output in outputs])[: len(rows)]

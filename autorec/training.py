@@ -206,8 +206,10 @@ def repeat_epochs(
         return [parameter.list_data()[0].copy() for parameter in parameters]
 
     def load(values: list[Any]) -> None:
+        # Not by set_data, which makes the trainer of several devices forget the optimizer's state.
         for parameter, value in zip(parameters, values):
-            parameter.set_data(value)
+            for array in parameter.list_data():
+                array[:] = value.as_in_ctx(array.ctx)
 
     best: list[Any] = []
     mean: list[Any] = []
@@ -238,6 +240,7 @@ def repeat_epochs(
             on_epoch(epoch)
         if patience is not None and number - history.best.epoch >= patience:
             break
-        load(last)
+        if averaging:
+            load(last)
     load(best)
     return history
