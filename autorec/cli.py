@@ -72,7 +72,7 @@ def train_command(
         0.0, help="The share of the training ratings that chooses the epoch; 0 for the last epoch."
     ),
     preset: str = typer.Option(
-        "section", help="section or paper: the values of what is not given below."
+        "section", help="section, paper or best: the values of what is not given below."
     ),
     view: Optional[Literal["item", "user"]] = typer.Option(
         None, help="What a row is.  [section: item]"
@@ -100,6 +100,9 @@ def train_command(
     ),
     pretrain_epochs: Optional[int] = typer.Option(
         None, min=0, help="Passes before, layer by layer, for a deep net."
+    ),
+    finetuning_lr: Optional[float] = typer.Option(
+        None, min=0, help="The learning rate of the whole deep net after that.  [default: --lr]"
     ),
     patience: Optional[int] = typer.Option(
         None, min=1, help="Epochs without a better validation RMSE that end the training."
@@ -200,6 +203,7 @@ def train_command(
         "normalise": normalise,
         "num_epochs": epochs,
         "pretrain_epochs": pretrain_epochs,
+        "finetuning_rate": finetuning_lr,
         "patience": patience,
         "batch_size": batch_size,
         "loss": loss,
@@ -291,13 +295,14 @@ def reproduce_command(
     """
     from . import experiments
     from .plots import rmse_by_hidden_units
+    from .tables import TABLES
 
-    unknown = set(table or ()) - set(experiments.TABLES)
+    unknown = set(table or ()) - set(TABLES)
     if unknown:
         raise ConfigurationError(
-            f"There is no table {min(unknown)!r}; choose from {', '.join(experiments.TABLES)}."
+            f"There is no table {min(unknown)!r}; choose from {', '.join(TABLES)}."
         )
-    tables = {name: experiments.TABLES[name] for name in table or experiments.TABLES}
+    tables = {name: TABLES[name] for name in table or TABLES}
     if quick:
         tables, splits = experiments.quick(tables), 1
     output = output or Path("runs") / ("quick" if quick else "reproduction")

@@ -1,4 +1,4 @@
-"""Experiments: the paper's protocol, and tables of results that anyone can make again.
+"""Experiments: the paper's protocol, run over the rows of a table.
 
 A row's parameters are fixed beforehand. What it leaves open, its candidates and the number of
 epochs, is chosen on a validation tenth of the training ratings; then the model is trained anew on
@@ -26,7 +26,7 @@ from .evaluation import accuracy
 from .files import replacing
 from .movielens import RELEASES, fetch, load_movielens
 from .ratings import Ratings, read_ratings
-from .recommender import PRESETS, Recommender
+from .recommender import Recommender
 from .report import versions
 from .splits import given_split, random_split
 
@@ -72,84 +72,6 @@ class Row:
     candidates: Sequence[Mapping[str, Any]] = ({},)
     choose_epoch: bool = True
     published: str = ""
-
-
-PAPER = PRESETS["paper"]
-DECAYS = tuple({"weight_decay": each} for each in (0.03, 0.05))
-MF = {"num_epochs": 60, "learning_rate": 0.005, "batch_size": 4096}
-MF_CANDIDATES = tuple(
-    {"num_factors": k, "weight_decay": wd} for k in (10, 50) for wd in (1e-4, 2e-4, 4e-4)
-)
-ACTIVATIONS = {
-    ("identity", "identity"): "0.872",
-    ("sigmoid", "identity"): "0.852",
-    ("identity", "sigmoid"): "0.831",
-    ("sigmoid", "sigmoid"): "0.836",
-}
-SIZES = (10, 20, 40, 80, 100, 200, 300, 400, 500)
-
-
-def _baselines(splits: str, published: str = "") -> tuple[Row, ...]:
-    return (
-        Row("Mean of all ratings", "Means", splits),
-        Row("Mean of the user", "Means", splits, {"of": "user"}),
-        Row("Mean of the item", "Means", splits, {"of": "item"}),
-        Row("Biased means", "BiasedMeans", splits),
-        Row("Biased MF", "BiasedMF", splits, MF, MF_CANDIDATES, published=published),
-    )
-
-
-TABLES: dict[str, tuple[Row, ...]] = {
-    "ml-1m": (
-        *_baselines("1m", "0.845, the paper"),
-        Row("U-AutoRec", "AutoRec", "1m", {**PAPER, "view": "user"}, published="0.874, the paper"),
-        Row("I-AutoRec", "AutoRec", "1m", PAPER, published="0.831, the paper"),
-        Row(
-            "Deep I-AutoRec (500, 250, 500)",
-            "AutoRec",
-            "1m",
-            {
-                **PAPER,
-                "num_hidden": (500, 250, 500),
-                "pretrain_epochs": 40,
-                "num_epochs": 40,
-                "learning_rate": 0.001,
-            },
-            published="0.827, the paper",
-        ),
-    ),
-    "activations": tuple(
-        Row(
-            f"decoder {decoder}, encoder {encoder}",
-            "AutoRec",
-            "1m",
-            {**PAPER, "decoder_activation": decoder, "encoder_activation": encoder},
-            published=f"{rmse}, the paper",
-        )
-        for (decoder, encoder), rmse in ACTIVATIONS.items()
-    ),
-    "hidden-units": tuple(
-        Row(f"{size} hidden units", "AutoRec", "1m", {**PAPER, "num_hidden": size})
-        for size in SIZES
-    ),
-    "ml-100k": (
-        *_baselines("100k"),
-        Row(
-            "I-AutoRec, the section's setting",
-            "AutoRec",
-            "100k",
-            choose_epoch=False,
-            published="0.898, the section",
-        ),
-        Row("I-AutoRec, paper", "AutoRec", "100k", {**PAPER, "num_epochs": 120}, DECAYS),
-        Row("I-AutoRec, paper, on u1", "AutoRec", "u1", {**PAPER, "num_epochs": 120}, DECAYS,
-            published="0.8889, GLocal-K"),
-        Row("Biased MF, on u1 to u5", "BiasedMF", "u1-u5", MF, MF_CANDIDATES,
-            published="0.919, Surprise's SVD++ on folds of its own"),
-        Row("I-AutoRec, paper, on u1 to u5", "AutoRec", "u1-u5", {**PAPER, "num_epochs": 120},
-            DECAYS, published="0.919, Surprise's SVD++ on folds of its own"),
-    ),
-}  # fmt: skip
 
 
 def run(row: Row, train: Ratings, test: Ratings, seed: int, devices: str = "gpu") -> dict[str, Any]:

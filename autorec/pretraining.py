@@ -24,7 +24,7 @@ def pretrain(
     decoder_activation: str = "identity",
     scale: tuple[float, float] | None = None,
     typical_count: float | None = None,
-    code_epochs: int = 100,
+    code_epochs: int = 300,
     code_learning_rate: float = 0.003,
     contexts: Sequence[Any],
     seed: int = 0,
@@ -82,7 +82,7 @@ def pretrain(
     rows = train.rated_rows()
     codes = numpy.concatenate(
         [
-            outer.encoder(np.array(train.dense(part), ctx=contexts[0])).asnumpy()
+            _codes(outer, train, part, contexts[0])
             for part in numpy.array_split(rows, max(len(rows) // 1024, 1))
         ]
     )
@@ -99,6 +99,11 @@ def pretrain(
         start.update(_values(f"encoder.{depth}", encoder))
         start.update(_values(f"encoder.{count - depth}", decoder))
     return start
+
+
+def _codes(net: AutoRec, train: Interactions, rows: Any, context: Any) -> Any:
+    ratings, mask = (np.array(each(rows), ctx=context) for each in (train.dense, train.mask))
+    return net.encoder(net.normalise(ratings, mask)).asnumpy()
 
 
 def _pair(

@@ -22,22 +22,26 @@ from .ratings import Ratings
 from .sparse import Compute
 from .training import Loss, fit
 
+_PAPER: dict[str, Any] = {
+    "dropout": 0.0,
+    "loss": "sum",
+    "learning_rate": 0.003,
+    "learning_rate_decay": 0.97,
+    "weight_decay": 0.05,
+    "decay_biases": False,
+    "num_epochs": 80,
+    "clip": True,
+    "cold_rating": 3.0,
+}
+
 #: Parameters by the name of what they are for; what is not named is `Recommender`'s default.
 PRESETS: dict[str, dict[str, Any]] = {
     # The section's cells.
     "section": {},
     # The paper's model and objective; learning rate, its decay and epochs are ours.
-    "paper": {
-        "dropout": 0.0,
-        "loss": "sum",
-        "learning_rate": 0.003,
-        "learning_rate_decay": 0.97,
-        "weight_decay": 0.05,
-        "decay_biases": False,
-        "num_epochs": 80,
-        "clip": True,
-        "cold_rating": 3.0,
-    },
+    "paper": _PAPER,
+    # The paper's model; rows, weights and their decay treated as predicts best.
+    "best": {**_PAPER, "normalise": True, "decay_power": 0.5, "averaging": 0.9},
 }
 
 
@@ -61,6 +65,8 @@ decay_biases, decay_power, averaging, patience
     pretrain_epochs : int
         Passes over the ratings by which the layers of a deep net are trained in pairs before; 0
         for none. See `pretrain`.
+    finetuning_rate : float, optional
+        The learning rate of the whole net after that; `learning_rate` by default.
     clip : bool
         Whether predictions are kept within the scale of the training ratings.
     cold_rating : float, optional
@@ -104,6 +110,7 @@ decay_biases, decay_power, averaging, patience
     averaging: float = 0.0
     patience: int | None = None
     pretrain_epochs: int = 0
+    finetuning_rate: float | None = None
     clip: bool = False
     cold_rating: float | None = None
     init_sigma: float = 0.01
@@ -185,6 +192,7 @@ decay_biases, decay_power, averaging, patience
             "weight_decay": self.weight_decay,
             "decay_biases": self.decay_biases,
             "decay_power": self.decay_power,
+            "averaging": self.averaging,
             "init": mx.init.Normal(self.init_sigma) if self.init_sigma else mx.init.Xavier(),
             "contexts": contexts(self.devices),
             "compute": self.compute,
@@ -194,6 +202,7 @@ decay_biases, decay_power, averaging, patience
         if self.pretrain_epochs:
             sizes = self.num_hidden if isinstance(self.num_hidden, Sequence) else [self.num_hidden]
             start = pretrain(sizes, train, num_epochs=self.pretrain_epochs, **shape, **settings)
+            settings["learning_rate"] = self.finetuning_rate or self.learning_rate
         self.net_ = AutoRec(
             self.num_hidden,
             train.shape[1],
@@ -207,7 +216,6 @@ decay_biases, decay_power, averaging, patience
             validation=validation_cells,
             test=test_cells,
             num_epochs=self.num_epochs,
-            averaging=self.averaging,
             patience=self.patience,
             clip=self._clip(),
             cold=self.cold_prediction,

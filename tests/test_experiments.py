@@ -6,7 +6,7 @@ import numpy
 import pandas as pd
 import pytest
 
-from autorec import Ratings, cli, experiments, random_split
+from autorec import Ratings, cli, experiments, random_split, tables
 from autorec.errors import DataUnavailableError
 from autorec.experiments import Row, markdown, movielens_splits, reproduce, run, summarise
 
@@ -124,7 +124,7 @@ def test_the_table_has_means_and_intervals(tmp_path):
 
 
 def test_every_row_has_a_name_of_its_own_and_a_model_that_takes_its_parameters():
-    for rows in experiments.TABLES.values():
+    for rows in tables.TABLES.values():
         assert len({row.name for row in rows}) == len(rows)
         for row in rows:
             for candidate in row.candidates:
@@ -151,7 +151,7 @@ def test_the_command_prints_the_table(tmp_path, monkeypatch, capsys):
         Row(f"{size} hidden units", "AutoRec", "1m", {**SMALL, "num_hidden": size})
         for size in (2, 4)
     )
-    monkeypatch.setattr(experiments, "TABLES", {"hidden-units": rows})
+    monkeypatch.setattr(tables, "TABLES", {"hidden-units": rows})
     output = tmp_path / "results"
     arguments = ["reproduce", "--ml-1m", str(path), "--splits", "2", "--output", str(output)]
     monkeypatch.setattr("sys.argv", ["autorec", *arguments, "--devices", "cpu"])

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from autorec.experiments import TABLES, markdown, summarise
+from autorec.experiments import markdown, summarise
+from autorec.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
