@@ -294,7 +294,7 @@ def reproduce_command(
     once, by the model trained anew on all training ratings. May be stopped and started again.
     """
     from . import experiments
-    from .plots import rmse_by_hidden_units
+    from .plots import rmse_by_hidden_units, rmse_by_model
     from .tables import TABLES
 
     unknown = set(table or ()) - set(TABLES)
@@ -326,9 +326,12 @@ def reproduce_command(
     text = experiments.markdown(summary)
     with replacing(output / "tables.md") as path:
         path.write_text(text)
-    if len(summary.get("hidden-units", ())):
-        with replacing(output / "hidden-units.png") as path:
-            rmse_by_hidden_units(summary["hidden-units"]).savefig(path)
+    for name, found in summary.items():
+        if len(found):
+            by_size = name == "hidden-units"
+            figure = rmse_by_hidden_units(found) if by_size else rmse_by_model(found, name)
+            with replacing(output / f"{name}.png") as path:
+                figure.savefig(path)
     print(text, end="")
 
 

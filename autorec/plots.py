@@ -79,6 +79,48 @@ def rmse_by_hidden_units(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def rmse_by_model(table: pd.DataFrame, title: str) -> Figure:
+    """Draw the test RMSE of each model with its interval, beside the published figure.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns model, rmse, interval and published (which begins with the figure, or is empty);
+        see `autorec.experiments.summarise`.
+    title : str
+    """
+    places = range(len(table))
+    figure = Figure(figsize=(7, 1.2 + 0.32 * len(table)), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    axes.errorbar(
+        table["rmse"],
+        places,
+        xerr=table["interval"].fillna(0),
+        color="#1f5fa8",
+        fmt="o",
+        markersize=4,
+        capsize=3,
+        label="here, with the 95 % interval",
+    )
+    known = [(place, text) for place, text in zip(places, table["published"]) if text]
+    if known:
+        axes.plot(
+            [float(text.split(",")[0]) for _, text in known],
+            [place for place, _ in known],
+            "D",
+            color="#c8641e",
+            markersize=4,
+            label="published",
+        )
+    axes.set(xlabel="test RMSE", title=title)
+    axes.set_yticks(list(places), table["model"])
+    axes.invert_yaxis()
+    figure.legend(loc="outside lower right", ncols=2, frameon=False)
+    _plain(axes)
+    axes.grid(axis="x", alpha=0.25)
+    return figure
+
+
 def _plain(axes: Any) -> None:
     axes.grid(axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
