@@ -127,7 +127,7 @@ def fit(
     parameters = net.collect_params()
     net.initialize(init or mx.init.Normal(0.01), ctx=contexts, force_reinit=True)
     for name, value in (start or {}).items():
-        net._collect_params_with_prefix()[name].set_data(np.array(value))
+        net._collect_params_with_prefix()[name].set_data(np.array(value, dtype="float32"))
     for name, parameter in parameters.items():
         parameter.wd_mult = 1.0 if decay_biases or not name.endswith("bias") else 0.0
     scale = 1 / (2 * train.shape[1]) if loss == "mean" else 1.0

@@ -41,6 +41,20 @@ def test_predictions_follow_the_formula(rng, batch, columns, hidden, hybridize):
     numpy.testing.assert_allclose(net(np.array(ratings)).asnumpy(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("given_mask", [False, True])
+def test_rows_are_normalised_to_the_typical_number_of_ratings(rng, given_mask):
+    net, (V, mu, W, b) = random_net(columns=9, hidden=4)
+    net.typical_count = 2.5
+    values = (0, 1, 5) if given_mask else (1, 5)
+    ratings, rated = random_ratings(rng, 6, 9, values)
+    ratings[0] = rated[0] = 0  # a row without ratings has nothing to be scaled
+    scaled = ratings * numpy.sqrt(2.5 / numpy.maximum(rated.sum(axis=1, keepdims=True), 1))
+    expected = sigmoid(scaled @ V.T + mu) @ W.T + b
+    mask = [np.array(rated.astype("float32"))] if given_mask else []
+    found = net(np.array(ratings), *mask).asnumpy()
+    numpy.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("hybridize", [False, True])
 @pytest.mark.parametrize("given_mask", [False, True])
 @pytest.mark.parametrize(("batch", "columns", "hidden"), SHAPES)

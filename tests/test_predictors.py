@@ -1,5 +1,7 @@
 """What every predictor must do: the baselines, and AutoRec in all variants."""
 
+import importlib.util
+
 import numpy
 import pandas as pd
 import pytest
@@ -41,9 +43,18 @@ LEARNERS = {
     "bounded decoder": autorec(decoder_activation="sigmoid"),
     "tanh": autorec(encoder_activation="tanh"),
     "identity": autorec(encoder_activation="identity"),
+    "normalised": autorec(normalise=True),
+    "averaged": autorec(averaging=0.8),
+    "decay by frequency": autorec(decay_power=0.5),
+    "sparse": autorec(compute="sparse"),
+    "sparse, everything": autorec(
+        compute="sparse", normalise=True, averaging=0.8, decay_power=0.5, input_dropout=0.05
+    ),
     "two devices": autorec(devices="cpu:2"),
     "RMSprop": autorec(optimizer="rmsprop"),
 }
+if importlib.util.find_spec("numba") is None:
+    LEARNERS = {name: each for name, each in LEARNERS.items() if not name.startswith("sparse")}
 PREDICTORS = {
     "mean": Means,
     "user means": lambda: Means("user"),

@@ -119,6 +119,42 @@ def test_the_learning_rate_is_lowered_after_each_epoch():
     assert_same(expected, result, 0)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_averaged_weights_are_the_fading_mean_of_each_epochs(count):
+    devices = [mx.cpu(i) for i in range(count)]
+    epochs = [fitted(devices, num_epochs=n)[1] for n in (1, 2, 3)]
+    _, mean = fitted(devices, num_epochs=3, averaging=0.5)
+    expected = {
+        name: numpy.average([each[name] for each in epochs], axis=0, weights=[0.25, 0.5, 1])
+        for name in mean
+    }
+    assert_same(expected, mean, 1e-6)
+    with pytest.raises(ConfigurationError, match="averaging must be from 0 up to 1"):
+        fitted(averaging=1.0)
+
+
+@pytest.mark.parametrize("compute", ["dense", "sparse"])
+def test_the_decay_of_a_column_goes_by_its_ratings(compute):
+    pytest.importorskip("numba")
+    inputs = Interactions.from_ratings(learned())
+    counts = numpy.bincount(inputs.matrix.indices)
+    found = {}
+    for decay in (0.0, 0.3):
+        net = AutoRec(3, inputs.shape[1], 0.0)
+        options = {"weight_decay": decay, "decay_power": 0.5, "decay_biases": False}
+        start = {
+            "encoder.weight": numpy.ones((3, inputs.shape[1])),
+            "decoder.weight": numpy.ones((inputs.shape[1], 3)),
+        }
+        fit(net, inputs, num_epochs=1, batch_size=100, optimizer="sgd", learning_rate=0.1,
+            start=start, contexts=[mx.cpu()], compute=compute, **options)  # fmt: skip
+        found[decay] = weights(net)
+    expected = 0.1 * 0.3 * (counts / counts.mean()) ** 0.5
+    for name, axis in (("encoder.weight", 1), ("decoder.weight", 0)):
+        fall = numpy.moveaxis(found[0.0][name] - found[0.3][name], axis, 0)
+        numpy.testing.assert_allclose(fall, numpy.tile(expected[:, None], 3), atol=1e-6)
+
+
 def test_the_losses_are_one_objective_in_two_scales():
     """The docstring's conversion: SGD takes the same steps where rate and decay are converted."""
     columns = low_rank_ratings().num_users
