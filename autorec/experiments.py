@@ -115,7 +115,8 @@ def run(row: Row, train: Ratings, test: Ratings, seed: int, devices: str = "gpu"
             rmse = accuracy(trial.predict(*validation.pairs()), validation.values).rmse
             trials.append({"parameters": chosen, "validation_rmse": rmse})
     best = min(trials, key=lambda each: each["validation_rmse"])["parameters"] if trials else {}
-    final = model(**best).fit(train)
+    # Nothing is held out any more by which to stop early.
+    final = model(**best, **({"patience": None} if has_epochs else {})).fit(train)
     return {
         "trials": trials,
         "chosen": best,
