@@ -14,8 +14,8 @@ SMALL = {"num_hidden": 4, "num_epochs": 3, "loss": "sum", "learning_rate": 0.02,
 TABLES = {
     "films": (
         Row("Mean", "Means", "made up"),
-        Row("AutoRec", "AutoRec", "made up", {**SMALL, "patience": 2}, ({"dropout": 0.0}, {"dropout": 0.5}),
-            published="0.5, nobody"),
+        Row("AutoRec", "AutoRec", "made up", {**SMALL, "patience": 2},
+            ({"dropout": 0.0}, {"dropout": 0.5}), published="0.5, nobody"),
         Row("MF", "BiasedMF", "made up", {"num_epochs": 2, "num_factors": 2}, choose_epoch=False),
     ),
     "users": (Row("Users, 2", "Means", "made up", {"of": "user"}),),
@@ -48,7 +48,7 @@ def test_each_run_is_a_file_and_a_finished_run_is_not_repeated(tmp_path, monkeyp
     assert len(before) == 12
     result = json.loads((tmp_path / "films" / "autorec-made-up-1.json").read_text())
     train, test = random_split(made_up(), 0.1, 1)
-    assert result["row"]["parameters"] == SMALL
+    assert result["row"]["parameters"] == {**SMALL, "patience": 2}
     assert (result["seed"], result["split"]) == (1, "made up 1")
     assert (result["sha256_train"], result["sha256_test"]) == (train.checksum(), test.checksum())
     assert result["count"] == len(test)
