@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from .interactions import Interactions
     from .model import AutoRec
     from .movielens import load_movielens, read_titles
-    from .ratings import Ratings, read_ratings
+    from .ratings import Ratings
+    from .reading import read_ratings
     from .recommender import Recommender
     from .section import (
         evaluator,
@@ -44,7 +45,8 @@ _MODULES = {
     "interactions": ("Interactions",),
     "model": ("AutoRec",),
     "movielens": ("load_movielens", "read_titles"),
-    "ratings": ("Ratings", "read_ratings"),
+    "ratings": ("Ratings",),
+    "reading": ("read_ratings",),
     "recommender": ("Recommender",),
     "section": (
         "evaluator",

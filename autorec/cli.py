@@ -17,7 +17,8 @@ from tqdm import tqdm
 from . import movielens
 from .errors import AutorecError, ConfigurationError
 from .files import replacing
-from .ratings import Ratings, read_ratings
+from .ratings import Ratings
+from .reading import read_ratings
 from .splits import given_split, last_split, random_split
 
 

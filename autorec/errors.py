@@ -29,3 +29,11 @@ class ConfigurationError(AutorecError, ValueError):
 
 class TrainingError(AutorecError, RuntimeError):
     """Training cannot go on, a loss that is not finite for example."""
+
+
+class ModelError(AutorecError, ValueError):
+    """A model folder is damaged, incomplete, foreign or of a newer format."""
+
+
+class NotFittedError(AutorecError, ValueError, AttributeError):
+    """A model is asked before it was fitted."""

@@ -25,10 +25,11 @@ from .errors import DataUnavailableError
 from .evaluation import accuracy
 from .files import replacing
 from .movielens import RELEASES, fetch, load_movielens
-from .ratings import Ratings, read_ratings
+from .ratings import Ratings
+from .reading import read_ratings
 from .recommender import Recommender
-from .report import versions
 from .splits import given_split, random_split
+from .versions import versions
 
 #: Models by the names that rows of a table use.
 MODELS: dict[str, Callable[..., Any]] = {

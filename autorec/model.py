@@ -112,6 +112,10 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         """Return what rows with so many ratings, at least one, are multiplied by: sqrt(c / n)."""
         return 1.0 if self.typical_count is None else (self.typical_count / counts) ** 0.5
 
+    def rating(self, sums: Any) -> Any:
+        """Return ratings from sums W c + b, whatever their shape: f of them, stretched."""
+        return self.stretch(sums if self.decoder.act is None else self.decoder.act(sums))
+
     def stretch(self, outputs: Any) -> Any:
         """Take the range of a bounded f to the rating scale; other outputs stay as they are."""
         if self._stretch is None:

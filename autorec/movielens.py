@@ -19,7 +19,8 @@ import platformdirs
 
 from . import archives
 from .errors import ConfigurationError, DataCorruptError, DataUnavailableError
-from .ratings import Ratings, read_ratings
+from .ratings import Ratings
+from .reading import read_ratings
 
 GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 TERMS = (

@@ -1,14 +1,10 @@
-"""Ratings: a checked table of who rated what, and how to read one from a file."""
+"""Ratings: a checked table of who rated what."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import os
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, Union
 
 import numpy as np
@@ -20,14 +16,6 @@ from .errors import RatingsError
 Column = Union[str, int]
 Duplicates = Literal["error", "last"]
 Nonpositive = Literal["error", "keep"]
-
-#: Header names by which a column is recognised, without case, underscores and spaces.
-ALIASES = {
-    "user": ("user", "userid", "uid"),
-    "item": ("item", "itemid", "iid", "movie", "movieid"),
-    "rating": ("rating", "score", "value"),
-    "time": ("timestamp", "time"),
-}
 
 
 @dataclass(frozen=True)
@@ -52,6 +40,33 @@ class Ratings:
     user_ids: NDArray[Any]
     item_ids: NDArray[Any]
     times: NDArray[np.int64] | None = None
+
+    @classmethod
+    def from_sparse(cls, matrix: Any, nonpositive: Nonpositive = "error") -> Ratings:
+        """Take the stored cells of a SciPy sparse matrix; ids are rows and columns, from 0.
+
+        Parameters
+        ----------
+        matrix : sparse matrix or array, shape (num_users, num_items)
+        nonpositive
+            As of `from_frame`.
+
+        Raises
+        ------
+        RatingsError
+            As `from_frame` does.
+        """
+        cells = matrix.tocoo()
+        table = pd.DataFrame({"user": cells.row, "item": cells.col, "rating": cells.data})
+        part = cls.from_frame(table, nonpositive=nonpositive)
+        # Empty rows and columns are users and items too.
+        return replace(
+            part,
+            users=cells.row.astype(np.int32),
+            items=cells.col.astype(np.int32),
+            user_ids=np.arange(matrix.shape[0]),
+            item_ids=np.arange(matrix.shape[1]),
+        )
 
     @classmethod
     def from_frame(
@@ -155,7 +170,7 @@ class Ratings:
         return self.user_ids[self.users], self.item_ids[self.items]
 
     def codes(self, users: Any, items: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the codes of ids.
+        """Return the codes of pairs of ids.
 
         Parameters
         ----------
@@ -166,22 +181,64 @@ class Ratings:
         RatingsError
             If an id is not in its map, or there are more ids of one kind.
         """
-        found = []
-        for kind, ids, known in (("user", users, self.user_ids), ("item", items, self.item_ids)):
-            asked = pd.Index(np.atleast_1d(ids))
-            codes = pd.Index(known).get_indexer(asked)
-            if (codes < 0).any():
-                unknown = asked[codes < 0]
-                raise RatingsError(
-                    f"There is no {kind} {unknown[0]!r} in the ratings ({len(unknown):,} ids are "
-                    f"unknown); ask for {kind}s that were in the table."
-                )
-            found.append(codes)
+        found = self.user_codes(users), self.item_codes(items)
         if len(found[0]) != len(found[1]):
             raise RatingsError(
                 f"{len(found[0])} users and {len(found[1])} items are no pairs; give as many."
             )
-        return found[0], found[1]
+        return found
+
+    def user_codes(self, users: Any) -> NDArray[np.int64]:
+        """Return the codes of users' ids; RatingsError if one is not in the map."""
+        return _places("user", users, self.user_ids)
+
+    def item_codes(self, items: Any) -> NDArray[np.int64]:
+        """Return the codes of items' ids; RatingsError if one is not in the map."""
+        return _places("item", items, self.item_ids)
+
+    def knows(self, users: Any, items: Any) -> NDArray[np.bool_]:
+        """Tell of pairs of ids whether both are in the maps."""
+        known: NDArray[np.bool_] = (pd.Index(self.user_ids).get_indexer(users) >= 0) & (
+            pd.Index(self.item_ids).get_indexer(items) >= 0
+        )
+        return known
+
+    def joined(self, other: Ratings, fixed: str) -> Ratings:
+        """Return the ratings with others, which replace those of the same user and item.
+
+        Parameters
+        ----------
+        other : Ratings
+        fixed : {"user", "item"}
+            Of which kind `other` may bring no new ids. New ids of the other kind follow the old.
+
+        Raises
+        ------
+        RatingsError
+            If it brings a new id of the fixed kind.
+        """
+        users, items = other.pairs()
+        maps = {"user": self.user_ids, "item": self.item_ids}
+        free = "item" if fixed == "user" else "user"
+        ids = items if free == "item" else users
+        maps[free] = np.concatenate([maps[free], np.setdiff1d(ids, maps[free])])
+        codes = {
+            kind: _places(kind, of, maps[kind]) for kind, of in (("user", users), ("item", items))
+        }
+        table = pd.DataFrame(
+            {
+                "user": np.concatenate([self.users, codes["user"]]),
+                "item": np.concatenate([self.items, codes["item"]]),
+                "value": np.concatenate([self.values, other.values]),
+            }
+        ).drop_duplicates(["user", "item"], keep="last")
+        return Ratings(
+            users=table["user"].to_numpy(dtype=np.int32),
+            items=table["item"].to_numpy(dtype=np.int32),
+            values=table["value"].to_numpy(dtype=np.float32),
+            user_ids=maps["user"],
+            item_ids=maps["item"],
+        )
 
     def frame(self) -> pd.DataFrame:
         """Return the ratings as a table in the file's own ids: user, item, rating, time."""
@@ -219,82 +276,16 @@ class Ratings:
         )
 
 
-def read_ratings(
-    path: str | os.PathLike[str],
-    *,
-    separator: str | None = None,
-    header: bool | None = None,
-    columns: Sequence[Column] | None = None,
-    encoding: str = "utf-8",
-    duplicates: Duplicates = "error",
-    nonpositive: Nonpositive = "error",
-) -> Ratings:
-    """Read a delimited file of ratings, gzipped or not.
-
-    Parameters
-    ----------
-    path : path
-        One rating a line, for example MovieLens' u.data, ratings.dat or ratings.csv. Ids that are
-        all whole numbers are read as numbers (007 is 7), others as text.
-    separator : str, optional
-        ``","``, ``"\\t"``, ``"::"``, ``";"`` or any other single character; found in the first
-        line by default.
-    header : bool, optional
-        Whether the first line names the columns; by default it does where its third field (or
-        the named rating column) is no number.
-    columns : sequence of str or int, optional
-        Names or positions (from 0) of user, item, rating and, if wanted, time. By default found
-        by the header's names (userId, movieId, ...), else the first three or, where the fourth is
-        a number, four fields.
-    encoding : str
-        The text's encoding.
-    duplicates, nonpositive : str
-        As of `Ratings.from_frame`.
-
-    Raises
-    ------
-    RatingsError
-        For a file that cannot be read as such a table, named with the row or column at fault.
-    """
-    path = Path(path)
-    try:
-        first_line = _first_line(path, encoding)
-        separator = separator or _find_separator(first_line)
-        fields = first_line.rstrip("\r\n").split(separator)
-        positions, has_header = _find_columns(fields, columns, header)
-        frame = pd.read_csv(
-            path,
-            # The fast parser takes one character: "a::b" is read as "a", "", "b".
-            sep=":" if separator == "::" else separator,
-            usecols=[2 * p for p in positions] if separator == "::" else positions,
-            header=None,
-            skiprows=1 if has_header else 0,
-            encoding=encoding,
-            compression="gzip" if _is_gzip(path) else None,
-            keep_default_na=False,  # a user may be called NA
-            na_values=[""],
-            low_memory=False,
-        )
-        names = ["user", "item", "rating", "time"][: len(positions)]
-        order = {(2 * p if separator == "::" else p): n for p, n in zip(positions, names)}
-        return Ratings.from_frame(
-            frame.rename(columns=order),
-            time="time" if "time" in names else None,
-            duplicates=duplicates,
-            nonpositive=nonpositive,
-        )
-    except RatingsError as error:
-        raise RatingsError(f"{path}: {error}") from error
-    except pd.errors.EmptyDataError as error:
-        raise RatingsError(f"{path} has a header but is empty below it; add ratings.") from error
-    except FileNotFoundError as error:
-        raise RatingsError(f"{path} does not exist; name a file of ratings.") from error
-    except (OSError, EOFError, ValueError) as error:  # pandas' parser errors are ValueErrors
-        reason = " ".join(str(error).split())
+def _places(kind: str, asked: Any, known: NDArray[Any]) -> NDArray[np.int64]:
+    ids = pd.Index(np.atleast_1d(asked))
+    places: NDArray[np.int64] = pd.Index(known).get_indexer(ids)
+    if (places < 0).any():
+        unknown = ids[places < 0]
         raise RatingsError(
-            f"{path} cannot be read as a table of ratings ({reason}); it should have one rating "
-            "a line: user, item, rating."
-        ) from error
+            f"There is no {kind} {unknown[0]!r} in the ratings ({len(unknown):,} ids are "
+            f"unknown); ask for {kind}s that were in the table."
+        )
+    return places
 
 
 def _codes(column: pd.Series[Any], name: Column) -> tuple[NDArray[np.int32], NDArray[Any]]:
@@ -318,83 +309,3 @@ def _numbers(column: pd.Series[Any], name: Column, dtype: type) -> NDArray[Any]:
             "mend or drop the row, or name the columns with columns= (--columns)."
         )
     return numbers.astype(dtype)
-
-
-def _first_line(path: Path, encoding: str) -> str:
-    opened = gzip.open if _is_gzip(path) else open
-    with opened(path, "rt", encoding=encoding) as file:
-        line = str(file.readline())
-    if not line.strip():
-        raise RatingsError("The file is empty or begins with an empty line; give it ratings.")
-    return line
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def _find_separator(line: str) -> str:
-    for separator in ("::", "\t", ",", ";"):
-        if separator in line:
-            return separator
-    raise RatingsError(
-        "The first line has no tab, comma, semicolon or '::' between fields; name the "
-        "separator (--separator)."
-    )
-
-
-def _find_columns(
-    fields: list[str], columns: Sequence[Column] | None, header: bool | None
-) -> tuple[list[int], bool]:
-    """Return the positions of user, item, rating and perhaps time; and whether a header is."""
-    if columns is not None and len(columns) not in (3, 4):
-        raise RatingsError("Name three columns (user, item, rating) or four (and time).")
-    if columns is not None and any(isinstance(column, str) for column in columns):
-        header = True
-    if header is None:
-        position = 2 if columns is None else int(columns[2])
-        header = position < len(fields) and not _is_number(fields[position])
-    if columns is None:
-        # Without a header a fourth field is the time if it can be.
-        timed = len(fields) > 3 and _is_number(fields[3])
-        columns = _recognise(fields) if header else list(range(min(len(fields), 3 + timed)))
-    positions = [c if isinstance(c, int) else _position(c, fields) for c in columns]
-    if len(positions) < 3 or max(positions) >= len(fields):
-        raise RatingsError(
-            f"The first line has {len(fields)} field{'s'[: len(fields) != 1]}, too few for user, "
-            "item and rating in the columns named; check separator and columns."
-        )
-    return positions, header
-
-
-def _recognise(fields: list[str]) -> list[Column]:
-    plain = ["".join(c for c in field.lower() if c.isalnum()) for field in fields]
-    found: list[Column] = []
-    for role, aliases in ALIASES.items():
-        matches = [i for i, name in enumerate(plain) if name in aliases]
-        if matches:
-            found.append(matches[0])
-        elif role != "time":
-            raise RatingsError(
-                f"The header {', '.join(map(repr, fields))} names no {role} column; name the "
-                "columns of user, item and rating."
-            )
-    return found
-
-
-def _position(column: str, fields: list[str]) -> int:
-    names = [field.strip().strip('"') for field in fields]
-    if column not in names:
-        raise RatingsError(
-            f"The header has no column {column!r}; it has {', '.join(map(repr, names))}."
-        )
-    return names.index(column)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

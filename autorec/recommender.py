@@ -1,51 +1,45 @@
-"""Recommender: AutoRec as an estimator over a table of ratings, its parameters in plain sight."""
+"""Recommender: from a table of ratings to predictions and recommendations, by the caller's ids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ._mxnet import mx
 from .devices import contexts
-from .errors import ConfigurationError
-from .evaluation import predict_cells
+from .errors import ConfigurationError, NotFittedError, RatingsError
+from .evaluation import Accuracy, accuracy, predict_cells
 from .history import Epoch, History
 from .interactions import Interactions, View
 from .model import AutoRec
+from .persistence import load, save
+from .presets import PRESETS
 from .pretraining import pretrain
+from .ranking import Ranking, ranking
 from .ratings import Ratings
+from .reading import as_ratings
+from .scores import best_items, codes, nearest
 from .sparse import Compute
 from .training import Loss, fit
 
-_PAPER: dict[str, Any] = {
-    "dropout": 0.0,
-    "loss": "sum",
-    "learning_rate": 0.003,
-    "learning_rate_decay": 0.97,
-    "weight_decay": 0.05,
-    "decay_biases": False,
-    "num_epochs": 80,
-    "clip": True,
-    "cold_rating": 3.0,
-}
 
-#: Parameters by the name of what they are for; what is not named is `Recommender`'s default.
-PRESETS: dict[str, dict[str, Any]] = {
-    # The section's cells.
-    "section": {},
-    # The paper's model and objective; learning rate, its decay and epochs are ours.
-    "paper": _PAPER,
-    # The paper's model; rows, weights and their decay treated as predicts best.
-    "best": {**_PAPER, "normalise": True, "decay_power": 0.5, "averaging": 0.9},
-}
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model does on ratings that were held out."""
+
+    errors: Accuracy
+    ranking: Ranking
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Recommender:
     """AutoRec over a table of ratings: fit it, then predict.
 
@@ -84,7 +78,9 @@ decay_biases, decay_power, averaging, patience
     Attributes
     ----------
     ratings_ : Ratings
-        The training ratings, with the id maps.
+        The training ratings, with the id maps, and what `update` brought.
+    inputs_ : Interactions
+        The same as the matrix whose rows the net gets.
     net_ : AutoRec
     history_ : History
     scale_ : tuple of float
@@ -121,7 +117,7 @@ decay_biases, decay_power, averaging, patience
     net_: AutoRec = field(init=False, repr=False)
     history_: History = field(init=False, repr=False)
     scale_: tuple[float, float] = field(init=False, repr=False)
-    _inputs: Interactions = field(init=False, repr=False)
+    inputs_: Interactions = field(init=False, repr=False)
 
     @classmethod
     def preset(cls, name: str, **parameters: Any) -> Recommender:
@@ -142,23 +138,60 @@ decay_biases, decay_power, averaging, patience
         """Return the parameters by name, as scikit-learn's estimators do."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.init}
 
+    def set_params(self, **parameters: Any) -> Recommender:
+        """Set parameters by name, as scikit-learn's estimators do; return itself.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such parameter.
+        """
+        known = self.get_params()
+        for name, value in parameters.items():
+            if name not in known:
+                raise ConfigurationError(
+                    f"Recommender has no parameter {name!r}; it has {', '.join(known)}."
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        """Say what differs from the defaults and, once fitted, from what it learned."""
+        chosen = ", ".join(
+            f"{each.name}={getattr(self, each.name)!r}"
+            for each in fields(self)
+            if each.init and getattr(self, each.name) != each.default
+        )
+        if not hasattr(self, "net_"):
+            return f"Recommender({chosen})"
+        return (
+            f"<Recommender({chosen}) fitted to {len(self.ratings_):,} ratings of "
+            f"{self.ratings_.num_items:,} items by {self.ratings_.num_users:,} users>"
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        # Only called for what is missing: what fit sets ends in an underscore.
+        if name.endswith("_") and not name.startswith("_"):
+            raise NotFittedError("This Recommender is not fitted yet; call fit, or load one.")
+        raise AttributeError(f"'Recommender' object has no attribute {name!r}")
+
     def fit(
         self,
-        ratings: Ratings,
+        ratings: Any,
         *,
-        validation: Ratings | None = None,
-        test: Ratings | None = None,
+        validation: Any | None = None,
+        test: Any | None = None,
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> Recommender:
         """Train a new net.
 
         Parameters
         ----------
-        ratings : Ratings
-            To train on.
-        validation : Ratings, optional
-            Held out, under the same id maps: the best epoch by these is kept.
-        test : Ratings, optional
+        ratings : Ratings, DataFrame, sparse matrix or path
+            To train on, see `as_ratings`.
+        validation : the same, optional
+            Held out, of users and items in `ratings`: the best epoch by these is kept.
+        test : the same, optional
             Reported after each epoch and used for nothing else.
         on_epoch : callable, optional
             Called with each `Epoch`.
@@ -168,14 +201,15 @@ decay_biases, decay_power, averaging, patience
         Recommender
             Itself.
         """
-        train, validation_cells, test_cells = (
-            None if part is None else Interactions.from_ratings(part, self.view)
-            for part in (ratings, validation, test)
+        ratings = as_ratings(ratings)
+        train = Interactions.from_ratings(ratings, self.view)
+        validation_cells, test_cells = (
+            None if part is None else Interactions.from_ratings(_under(ratings, part), self.view)
+            for part in (validation, test)
         )
-        assert train is not None
         if len(train) == 0:
             raise ConfigurationError("There are no ratings to train on; give at least one.")
-        self.ratings_, self._inputs = ratings, train
+        self.ratings_, self.inputs_ = ratings, train
         self.scale_ = float(ratings.values.min()), float(ratings.values.max())
         shape: dict[str, Any] = {
             "encoder_activation": self.encoder_activation,
@@ -203,13 +237,7 @@ decay_biases, decay_power, averaging, patience
             sizes = self.num_hidden if isinstance(self.num_hidden, Sequence) else [self.num_hidden]
             start = pretrain(sizes, train, num_epochs=self.pretrain_epochs, **shape, **settings)
             settings["learning_rate"] = self.finetuning_rate or self.learning_rate
-        self.net_ = AutoRec(
-            self.num_hidden,
-            train.shape[1],
-            self.dropout,
-            input_dropout=self.input_dropout,
-            **shape,
-        )
+        self.net_ = self.build_net(train.shape[1], shape["typical_count"])
         self.history_ = fit(
             self.net_,
             train,
@@ -225,13 +253,18 @@ decay_biases, decay_power, averaging, patience
         )
         return self
 
-    def predict(self, users: Any, items: Any) -> NDArray[np.float32]:
+    def predict(
+        self, users: Any, items: Any, unknown: Literal["error", "fallback"] = "error"
+    ) -> NDArray[np.float32]:
         """Predict the ratings that users give to items.
 
         Parameters
         ----------
         users, items : array-like, shape (n,)
             Ids of the table that was fitted: user n with item n.
+        unknown : {"error", "fallback"}
+            Whether ids that were not in the table are refused, or answered by
+            `cold_prediction`.
 
         Returns
         -------
@@ -242,17 +275,25 @@ decay_biases, decay_power, averaging, patience
         RatingsError
             If an id is not in the table.
         """
+        if unknown not in ("error", "fallback"):
+            raise ConfigurationError(f"unknown must be 'error' or 'fallback', not {unknown!r}.")
+        if unknown == "fallback":
+            users, items = np.atleast_1d(users), np.atleast_1d(items)
+            known = self.ratings_.knows(users, items)
+            answer = np.full(len(users), self.cold_prediction, dtype=np.float32)
+            answer[known] = self.predict(users[known], items[known])
+            return answer
         rows, columns = self.ratings_.codes(users, items)
         if self.view == "item":
             rows, columns = columns, rows
-        shape = self._inputs.shape
+        shape = self.inputs_.shape
         # A pair may repeat; the cells of a matrix do not.
         cells, places = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
         ones = np.ones(len(cells), dtype=np.float32)
         matrix = csr_matrix((ones, np.divmod(cells, shape[1])), shape=shape)
         predicted = predict_cells(
             self.net_,
-            self._inputs,
+            self.inputs_,
             Interactions(matrix, self.view),
             contexts(self.devices),
             clip=self._clip(),
@@ -267,7 +308,208 @@ decay_biases, decay_power, averaging, patience
         rows, columns = self.ratings_.codes(users, items)
         if self.view == "item":
             rows, columns = columns, rows
-        return ~self._inputs.known(rows, columns)
+        return ~self.inputs_.known(rows, columns)
+
+    def recommend(
+        self,
+        users: Any | None = None,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        titles: Mapping[Any, str] | pd.Series[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return the items with the highest predictions for each user.
+
+        Items without ratings are not recommended: nothing is known of them.
+
+        Parameters
+        ----------
+        users : id or array-like of ids, optional
+            Everybody by default.
+        k : int
+            Items for each user, fewer where there are no more.
+        exclude_seen : bool
+            Whether items that the user has rated are left out.
+        titles : mapping or Series of str, optional
+            Titles by item id, for a column of their own.
+
+        Returns
+        -------
+        DataFrame
+            Columns user, rank (from 1), item, rating and, if given, title.
+
+        Raises
+        ------
+        RatingsError
+            If a user is not in the table.
+        """
+        if k < 1:
+            raise ConfigurationError(f"k must be at least 1, not {k}.")
+        rows = (
+            np.arange(self.ratings_.num_users) if users is None else self.ratings_.user_codes(users)
+        )
+        blocks = list(self._best(rows, k, exclude_seen))
+        items = np.concatenate([found for found, _ in blocks])
+        values = np.concatenate([found for _, found in blocks])
+        place, rank = np.nonzero(items >= 0)
+        chosen = items[place, rank]
+        predicted = values[place, rank]
+        table = pd.DataFrame(
+            {
+                "user": self.ratings_.user_ids[rows[place]],
+                "rank": rank + 1,
+                "item": self.ratings_.item_ids[chosen],
+                "rating": predicted.clip(*self.scale_) if self.clip else predicted,
+            }
+        )
+        return _with_titles(table, titles)
+
+    def similar_items(
+        self, item: Any, k: int = 10, titles: Mapping[Any, str] | pd.Series[str] | None = None
+    ) -> pd.DataFrame:
+        """Return the items whose vectors are most like an item's.
+
+        In the item view an item's vector is its code; in the user view it is the item's row of the
+        decoder's weights. What all vectors have in common is taken off first.
+
+        Parameters
+        ----------
+        item : id
+        k : int
+        titles
+            As of `recommend`.
+
+        Returns
+        -------
+        DataFrame
+            Columns rank, item, similarity (the cosine, from -1 to 1) and, if given, title.
+
+        Raises
+        ------
+        RatingsError
+            If the item is not in the table, or has no rating.
+        """
+        (row,) = self.ratings_.item_codes([item])
+        where = contexts(self.devices)
+        if self.view == "item":
+            vectors, rated = codes(self.net_, self.inputs_, where, self.compute), self.inputs_
+        else:
+            vectors = self.net_.decoder.weight.data(where[0]).asnumpy()
+            rated = Interactions(self.inputs_.matrix.T.tocsr())
+        rows = rated.rated_rows()
+        if row not in rows:
+            raise RatingsError(f"Item {item!r} has no rating, so nothing is known to be like it.")
+        found, similarities = nearest(vectors, int(row), rows, k)
+        table = pd.DataFrame(
+            {
+                "rank": np.arange(len(found)) + 1,
+                "item": self.ratings_.item_ids[found],
+                "similarity": similarities,
+            }
+        )
+        return _with_titles(table, titles)
+
+    def evaluate(
+        self,
+        test: Any,
+        k: int = 10,
+        relevant: float | None = None,
+        unknown: Literal["error", "fallback"] = "error",
+    ) -> Evaluation:
+        """Compare predictions and recommendations with ratings that were held out.
+
+        Parameters
+        ----------
+        test : Ratings, DataFrame, sparse matrix or path
+        k : int
+            The length of the lists of recommendations; they leave out what was seen in training.
+        relevant : float, optional
+            The rating from which on a test item counts as liked; three quarters up the scale, 4 of
+            1 to 5, by default.
+        unknown
+            As of `predict`; unknown users and items count for the errors, not for the ranking.
+
+        Raises
+        ------
+        RatingsError
+            If an id is not in the table.
+        ConfigurationError
+            If no test rating is relevant.
+        """
+        ratings = as_ratings(test)
+        users, items = ratings.pairs()
+        errors = accuracy(self.predict(users, items, unknown), ratings.values)
+        low, high = self.scale_
+        least = low + 0.75 * (high - low) if relevant is None else relevant
+        liked = (ratings.values >= least) & self.ratings_.knows(users, items)
+        rows, columns = self.ratings_.codes(users[liked], items[liked])
+        shape = self.ratings_.num_users, self.ratings_.num_items
+        wanted = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape)
+        asked = np.unique(rows)
+        found = list(self._best(asked, k, exclude_seen=True)) if len(asked) else []
+        lists = [items for items, _ in found] or [np.empty((0, k), dtype=np.int64)]
+        return Evaluation(errors, ranking(np.concatenate(lists), wanted[asked]))
+
+    def update(self, ratings: Any) -> Recommender:
+        """Take new ratings in without training (fold-in): a row is just an input.
+
+        In the item view the ratings of an item, known or new, are its row; in the user view those
+        of a user. They join the ratings of the table, and take the place of those of the same user
+        and item. The weights stay as they are, so what has no row cannot be folded in: a new user
+        in the item view, a new item in the user view. Fit again for these.
+
+        Parameters
+        ----------
+        ratings : Ratings, DataFrame, sparse matrix or path
+
+        Returns
+        -------
+        Recommender
+            Itself.
+
+        Raises
+        ------
+        RatingsError
+            If a rating is of a new user in the item view, or a new item in the user view.
+        """
+        other = "user" if self.view == "item" else "item"
+        merged = self.ratings_.joined(as_ratings(ratings), fixed=other)
+        self.ratings_, self.inputs_ = merged, Interactions.from_ratings(merged, self.view)
+        return self
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the model to a folder, see `persistence.save`; return the folder."""
+        return save(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], devices: str | None = None) -> Recommender:
+        """Read a model that `save` wrote, see `persistence.load`."""
+        model: Recommender = load(cls, Path(folder), devices)
+        return model
+
+    def _best(self, users: Any, k: int, exclude_seen: bool) -> Any:
+        return best_items(
+            self.net_,
+            self.inputs_,
+            users,
+            k,
+            contexts(self.devices),
+            exclude_seen=exclude_seen,
+            compute=self.compute,
+        )
+
+    def build_net(self, columns: int, typical_count: float | None) -> AutoRec:
+        """Return a net of the shape that the parameters and the scale say, not yet initialised."""
+        return AutoRec(
+            self.num_hidden,
+            columns,
+            self.dropout,
+            input_dropout=self.input_dropout,
+            encoder_activation=self.encoder_activation,
+            decoder_activation=self.decoder_activation,
+            scale=self.scale_,
+            typical_count=typical_count,
+        )
 
     def _clip(self) -> tuple[float, float] | None:
         return self.scale_ if self.clip else None
@@ -276,3 +518,26 @@ decay_biases, decay_power, averaging, patience
     def cold_prediction(self) -> float:
         """What is predicted for a user or an item without training ratings."""
         return sum(self.scale_) / 2 if self.cold_rating is None else self.cold_rating
+
+
+def _under(ratings: Ratings, part: Any) -> Ratings:
+    """Return a part under the id maps of a table."""
+    found = as_ratings(part)
+    if found.user_ids is ratings.user_ids and found.item_ids is ratings.item_ids:
+        return found
+    users, items = ratings.codes(*found.pairs())
+    return replace(
+        found,
+        users=users.astype(np.int32),
+        items=items.astype(np.int32),
+        user_ids=ratings.user_ids,
+        item_ids=ratings.item_ids,
+    )
+
+
+def _with_titles(
+    table: pd.DataFrame, titles: Mapping[Any, str] | pd.Series[str] | None
+) -> pd.DataFrame:
+    if titles is None:
+        return table
+    return table.assign(title=table["item"].map(titles))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import itertools
 import json
-import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from .files import replacing
 from .history import History
 from .plots import learning_curve
 from .ratings import Ratings
+from .versions import versions
 
 
 @contextmanager
@@ -128,14 +127,3 @@ def describe(
         "sha256_train": train.checksum(),
         "sha256_test": test.checksum(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that a result depends on."""
-    found = {"python": platform.python_version()}
-    for name in ("gluon-autorec", "mxnet", "mxnet-cu112", "numpy", "numba", "pandas", "scipy"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy
@@ -20,7 +20,7 @@ from ._mxnet import autograd, np
 from .errors import ConfigurationError
 from .interactions import Interactions
 from .model import AutoRec
-from .steps import encoder_layers, make_trainer
+from .steps import encoder_layers, make_trainer, optimizer_state, restore_optimizer
 
 Compute = Literal["auto", "dense", "sparse"]
 
@@ -162,6 +162,20 @@ class SparseSteps:
             encoder_layers(self.net)[0].weight.set_data(np.array(self._adam.encoder.T))
             self.net.decoder.weight.set_data(np.array(self._adam.decoder))
 
+    def state(self) -> dict[str, Any]:
+        """Return what the steps carry from one to the next, besides the net's weights."""
+        state: dict[str, Any] = {"trainer": optimizer_state(self.trainer)}
+        if self._adam is not None:
+            state["adam"] = {"steps": self._adam.steps, "states": self._adam.states}
+        return state
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, and from the weights that the net has."""
+        restore_optimizer(self.trainer, state["trainer"])
+        if self._adam is not None:
+            self._adam.encoder, self._adam.decoder = _matrices(self.net, self.contexts[0])
+            self._adam.steps, self._adam.states = state["adam"]["steps"], state["adam"]["states"]
+
 
 class _Adam:
     """The encoder's first matrix, transposed, and the decoder's, with Adam's state of both."""
@@ -188,6 +202,21 @@ class _Adam:
             adam_step(*arguments)
 
 
+def code_sparse(
+    net: Any, inputs: Interactions, context: Any, batch_size: int = 1024
+) -> NDArray[numpy.float32]:
+    """Return the code of every row of `inputs`, shape (rows, hidden units)."""
+    from .kernels import product
+
+    encoder, _ = _matrices(net, context)
+    parts = []
+    for start in range(0, inputs.shape[0], batch_size):
+        known = inputs.matrix[start : start + batch_size]
+        sums = product(known.indptr, known.indices, _inputs(net, known), encoder)
+        parts.append(_code(net, np.array(sums, ctx=context), context).asnumpy())
+    return numpy.concatenate(parts)
+
+
 def predict_sparse(
     net: Any, inputs: Interactions, cells: Interactions, context: Any, batch_size: int
 ) -> NDArray[numpy.float32]:
@@ -202,7 +231,7 @@ def predict_sparse(
         sums = product(known.indptr, known.indices, _inputs(net, known), encoder)
         code = _code(net, np.array(sums, ctx=context), context).asnumpy()
         outputs = at_cells(wanted.indptr, wanted.indices, code, decoder, bias)
-        parts.append(_rating(net, np.array(outputs, ctx=context)).asnumpy())
+        parts.append(net.rating(np.array(outputs, ctx=context)).asnumpy())
     return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
 
 
@@ -229,7 +258,7 @@ def _backward(
     outputs = np.array(at_cells(indptr, indices, codes, decoder, bias), ctx=context)
     outputs.attach_grad()
     with autograd.record():
-        errors = np.square(_rating(net, outputs) - ratings)
+        errors = np.square(net.rating(outputs) - ratings)
         loss = errors * scale
     loss.backward()
     slopes = outputs.grad.asnumpy()
@@ -275,11 +304,6 @@ def _code(net: Any, sums: Any, context: Any) -> Any:
     for layer in others:
         code = layer(code)
     return net.dropout(code)
-
-
-def _rating(net: Any, outputs: Any) -> Any:
-    """Return ratings from the sums W c + b of the decoder."""
-    return net.stretch(_activated(net.decoder, outputs))
 
 
 def _activated(layer: Any, sums: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from .experiments import Row
-from .recommender import PRESETS
+from .presets import PRESETS
 
 PAPER, BEST = PRESETS["paper"], PRESETS["best"]
 

@@ -1,0 +1,212 @@
+"""Reading: ratings from a delimited file, whatever its header, separator and compression."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.sparse import issparse
+
+from .errors import RatingsError
+from .ratings import Column, Duplicates, Nonpositive, Ratings
+
+#: Header names by which a column is recognised, without case, underscores and spaces.
+ALIASES = {
+    "user": ("user", "userid", "uid"),
+    "item": ("item", "itemid", "iid", "movie", "movieid"),
+    "rating": ("rating", "score", "value"),
+    "time": ("timestamp", "time"),
+}
+
+
+def read_ratings(
+    path: str | os.PathLike[str],
+    *,
+    separator: str | None = None,
+    header: bool | None = None,
+    columns: Sequence[Column] | None = None,
+    encoding: str = "utf-8",
+    duplicates: Duplicates = "error",
+    nonpositive: Nonpositive = "error",
+) -> Ratings:
+    """Read a delimited file of ratings, gzipped or not.
+
+    Parameters
+    ----------
+    path : path
+        One rating a line, for example MovieLens' u.data, ratings.dat or ratings.csv. Ids that are
+        all whole numbers are read as numbers (007 is 7), others as text.
+    separator : str, optional
+        ``","``, ``"\\t"``, ``"::"``, ``";"`` or any other single character; found in the first
+        line by default.
+    header : bool, optional
+        Whether the first line names the columns; by default it does where its third field (or
+        the named rating column) is no number.
+    columns : sequence of str or int, optional
+        Names or positions (from 0) of user, item, rating and, if wanted, time. By default found
+        by the header's names (userId, movieId, ...), else the first three or, where the fourth is
+        a number, four fields.
+    encoding : str
+        The text's encoding.
+    duplicates, nonpositive : str
+        As of `Ratings.from_frame`.
+
+    Raises
+    ------
+    RatingsError
+        For a file that cannot be read as such a table, named with the row or column at fault.
+    """
+    path = Path(path)
+    try:
+        first_line = _first_line(path, encoding)
+        separator = separator or _find_separator(first_line)
+        fields = first_line.rstrip("\r\n").split(separator)
+        positions, has_header = _find_columns(fields, columns, header)
+        frame = pd.read_csv(
+            path,
+            # The fast parser takes one character: "a::b" is read as "a", "", "b".
+            sep=":" if separator == "::" else separator,
+            usecols=[2 * p for p in positions] if separator == "::" else positions,
+            header=None,
+            skiprows=1 if has_header else 0,
+            encoding=encoding,
+            compression="gzip" if _is_gzip(path) else None,
+            keep_default_na=False,  # a user may be called NA
+            na_values=[""],
+            low_memory=False,
+        )
+        names = ["user", "item", "rating", "time"][: len(positions)]
+        order = {(2 * p if separator == "::" else p): n for p, n in zip(positions, names)}
+        return Ratings.from_frame(
+            frame.rename(columns=order),
+            time="time" if "time" in names else None,
+            duplicates=duplicates,
+            nonpositive=nonpositive,
+        )
+    except RatingsError as error:
+        raise RatingsError(f"{path}: {error}") from error
+    except pd.errors.EmptyDataError as error:
+        raise RatingsError(f"{path} has a header but is empty below it; add ratings.") from error
+    except FileNotFoundError as error:
+        raise RatingsError(f"{path} does not exist; name a file of ratings.") from error
+    except (OSError, EOFError, ValueError) as error:  # pandas' parser errors are ValueErrors
+        reason = " ".join(str(error).split())
+        raise RatingsError(
+            f"{path} cannot be read as a table of ratings ({reason}); it should have one rating "
+            "a line: user, item, rating."
+        ) from error
+
+
+def as_ratings(table: Any) -> Ratings:
+    """Return a table of ratings as `Ratings`.
+
+    Parameters
+    ----------
+    table : Ratings, DataFrame, sparse matrix or path
+        A DataFrame names its columns user, item, rating and perhaps time, or as files do (see
+        `read_ratings`); a matrix is users x items; a path is read by `read_ratings`.
+
+    Raises
+    ------
+    RatingsError
+        If it is none of these, or `Ratings` refuses it.
+    """
+    if isinstance(table, Ratings):
+        return table
+    if isinstance(table, pd.DataFrame):
+        fields = [str(column) for column in table.columns]
+        found = _recognise(fields)
+        names = dict(zip(("user", "item", "rating", "time"), (table.columns[i] for i in found)))
+        return Ratings.from_frame(table, **names)
+    if issparse(table):
+        return Ratings.from_sparse(table)
+    if isinstance(table, (str, os.PathLike)):
+        return read_ratings(table)
+    raise RatingsError(
+        f"A {type(table).__name__} is no table of ratings; give a DataFrame, a sparse matrix of "
+        "users x items, Ratings or the path of a file."
+    )
+
+
+def _first_line(path: Path, encoding: str) -> str:
+    opened = gzip.open if _is_gzip(path) else open
+    with opened(path, "rt", encoding=encoding) as file:
+        line = str(file.readline())
+    if not line.strip():
+        raise RatingsError("The file is empty or begins with an empty line; give it ratings.")
+    return line
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _find_separator(line: str) -> str:
+    for separator in ("::", "\t", ",", ";"):
+        if separator in line:
+            return separator
+    raise RatingsError(
+        "The first line has no tab, comma, semicolon or '::' between fields; name the "
+        "separator (--separator)."
+    )
+
+
+def _find_columns(
+    fields: list[str], columns: Sequence[Column] | None, header: bool | None
+) -> tuple[list[int], bool]:
+    """Return the positions of user, item, rating and perhaps time; and whether a header is."""
+    if columns is not None and len(columns) not in (3, 4):
+        raise RatingsError("Name three columns (user, item, rating) or four (and time).")
+    if columns is not None and any(isinstance(column, str) for column in columns):
+        header = True
+    if header is None:
+        position = 2 if columns is None else int(columns[2])
+        header = position < len(fields) and not _is_number(fields[position])
+    if columns is None:
+        # Without a header a fourth field is the time if it can be.
+        timed = len(fields) > 3 and _is_number(fields[3])
+        columns = _recognise(fields) if header else list(range(min(len(fields), 3 + timed)))
+    positions = [c if isinstance(c, int) else _position(c, fields) for c in columns]
+    if len(positions) < 3 or max(positions) >= len(fields):
+        raise RatingsError(
+            f"The first line has {len(fields)} field{'s'[: len(fields) != 1]}, too few for user, "
+            "item and rating in the columns named; check separator and columns."
+        )
+    return positions, header
+
+
+def _recognise(fields: list[str]) -> list[Column]:
+    plain = ["".join(c for c in field.lower() if c.isalnum()) for field in fields]
+    found: list[Column] = []
+    for role, aliases in ALIASES.items():
+        matches = [i for i, name in enumerate(plain) if name in aliases]
+        if matches:
+            found.append(matches[0])
+        elif role != "time":
+            raise RatingsError(
+                f"The header {', '.join(map(repr, fields))} names no {role} column; name the "
+                "columns of user, item and rating."
+            )
+    return found
+
+
+def _position(column: str, fields: list[str]) -> int:
+    names = [field.strip().strip('"') for field in fields]
+    if column not in names:
+        raise RatingsError(
+            f"The header has no column {column!r}; it has {', '.join(map(repr, names))}."
+        )
+    return names.index(column)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
