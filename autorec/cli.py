@@ -1,8 +1,9 @@
-"""The command line: ``autorec train``, ``autorec reproduce``."""
+"""The command line: ``autorec train``, ``autorec reproduce``, and those of `model_commands`."""
 
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 import warnings
@@ -14,7 +15,7 @@ import typer
 import typer.core
 from tqdm import tqdm
 
-from . import movielens
+from . import model_commands, movielens
 from .errors import AutorecError, ConfigurationError
 from .files import replacing
 from .ratings import Ratings
@@ -336,6 +337,9 @@ def reproduce_command(
     print(text, end="")
 
 
+model_commands.register(app)
+
+
 def _sizes(hidden: str) -> Union[int, list[int]]:
     try:
         sizes = [int(size) for size in hidden.split(",")]
@@ -370,6 +374,9 @@ def main() -> None:
         except AutorecError as error:
             _say(str(error))
             sys.exit(2)
+        except BrokenPipeError:  # of "autorec ... | head", which has what it wanted
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(0)
         except (OSError, MemoryError, RuntimeError) as error:  # MXNet's are RuntimeErrors
             lines = str(error).strip().splitlines() or [type(error).__name__]
             _say(lines[-1])

@@ -20,6 +20,7 @@ ALIASES = {
     "item": ("item", "itemid", "iid", "movie", "movieid"),
     "rating": ("rating", "score", "value"),
     "time": ("timestamp", "time"),
+    "title": ("title", "name", "movietitle"),
 }
 
 
@@ -132,6 +133,87 @@ def as_ratings(table: Any) -> Ratings:
     )
 
 
+def read_pairs(path: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read a delimited file of users and items, gzipped or not.
+
+    Parameters
+    ----------
+    path : path
+        A pair a line: the columns that a header names user and item (see `read_ratings`), or the
+        first two.
+
+    Returns
+    -------
+    DataFrame
+        Columns user and item.
+
+    Raises
+    ------
+    RatingsError
+        For a file that cannot be read as such a table.
+    """
+    return _read_columns(Path(path), ("user", "item"))
+
+
+def read_titles_table(path: str | os.PathLike[str]) -> pd.Series[str]:
+    """Read a delimited file of items and titles; return the titles by item id.
+
+    Parameters
+    ----------
+    path : path
+        An item a line: the columns that a header names item and title, or the first two.
+
+    Raises
+    ------
+    RatingsError
+        For a file that cannot be read as such a table.
+    """
+    table = _read_columns(Path(path), ("item", "title")).drop_duplicates("item")
+    return table.set_index("item")["title"].astype(str)
+
+
+def _read_columns(path: Path, roles: tuple[str, str]) -> pd.DataFrame:
+    try:
+        first = _first_line(path, "utf-8").rstrip("\r\n")
+        separator = _find_separator(first)
+        fields = [_plain(field) for field in first.split(separator)]
+        known = [
+            next((i for i, f in enumerate(fields) if f in ALIASES[role]), None) for role in roles
+        ]
+        named = None not in known
+        table = pd.read_csv(
+            path,
+            sep=separator,
+            usecols=known if named else [0, 1],
+            header=None,
+            skiprows=1 if named else 0,
+            compression="gzip" if _is_gzip(path) else None,
+            engine="python" if separator == "::" else "c",
+            keep_default_na=False,
+            na_values=[""],
+        )
+    except RatingsError as error:
+        raise RatingsError(f"{path}: {error}") from error
+    except FileNotFoundError as error:
+        raise RatingsError(f"{path} does not exist; name a file of {roles[0]}s.") from error
+    except (OSError, EOFError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise RatingsError(
+            f"{path} cannot be read ({reason}); a line should have {roles[0]} and {roles[1]}."
+        ) from error
+    order = sorted(range(2), key=lambda role: known[role] or 0) if named else [0, 1]
+    table.columns = [roles[i] for i in order]
+    for role in roles:
+        if table[role].isna().any():
+            row = int(table[role].isna().to_numpy().argmax())
+            raise RatingsError(f"{path}: row {row + 1} has no {role}; fill it in or drop the row.")
+    return table[list(roles)]
+
+
+def _plain(field: str) -> str:
+    return "".join(c for c in field.lower() if c.isalnum())
+
+
 def _first_line(path: Path, encoding: str) -> str:
     opened = gzip.open if _is_gzip(path) else open
     with opened(path, "rt", encoding=encoding) as file:
@@ -181,9 +263,10 @@ def _find_columns(
 
 
 def _recognise(fields: list[str]) -> list[Column]:
-    plain = ["".join(c for c in field.lower() if c.isalnum()) for field in fields]
+    plain = [_plain(field) for field in fields]
     found: list[Column] = []
-    for role, aliases in ALIASES.items():
+    for role in ("user", "item", "rating", "time"):
+        aliases = ALIASES[role]
         matches = [i for i, name in enumerate(plain) if name in aliases]
         if matches:
             found.append(matches[0])
