@@ -66,7 +66,7 @@ $(INSTALLED): pyproject.toml constraints.txt Makefile
 	echo "Installing into $(VENV) with $$python: 1 to 3 minutes, about 300 MB to download."
 	"$$python" -m venv --clear $(VENV)
 	$(VENV)/bin/python -m pip --disable-pip-version-check install -qq --no-compile \
-	    --constraint constraints.txt --editable '.[$(MXNET),fast,notebook,test,dev]'
+	    --constraint constraints.txt --editable '.[$(MXNET),fast,onnx,notebook,test,dev]'
 	touch $@
 
 # Sets $python to the first interpreter that runs, fits MXNet and can make an environment.

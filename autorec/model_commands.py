@@ -111,7 +111,6 @@ def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
     """Tell what a model is and what it was made from; its checksums are checked."""
     loaded = _load(model, "cpu")
     from .model_folder import read_model
-    from .presets import PRESETS
 
     manifest, files = read_model(_folder(model))
     ratings, best = loaded.ratings_, loaded.history_.best
@@ -132,7 +131,6 @@ def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
     known = [
         name for name, values in PRESETS.items() if values and values.items() <= changed.items()
     ]
-    rows["preset"] = known[-1] if known else "section"
     rows.update(changed)
     rows.update({f"{name} version": version for name, version in manifest["versions"].items()})
     table = pd.DataFrame({"what": list(rows), "value": list(rows.values())}, dtype=object)

@@ -104,7 +104,7 @@ def test_inspect(run):
     code, out, _ = run("inspect", "run")
     found = pd.read_csv(io.StringIO(out)).set_index("what")["value"]
     assert code == 0
-    assert (found["users"], found["preset"], found["num_hidden"]) == ("20", "section", "4")
+    assert (found["users"], found["num_hidden"]) == ("20", "4")
     assert "mxnet version" in found
 
 
