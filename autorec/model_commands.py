@@ -128,9 +128,6 @@ def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
     }
     usual = type(loaded)().get_params()
     changed = {name: value for name, value in loaded.get_params().items() if value != usual[name]}
-    known = [
-        name for name, values in PRESETS.items() if values and values.items() <= changed.items()
-    ]
     rows.update(changed)
     rows.update({f"{name} version": version for name, version in manifest["versions"].items()})
     table = pd.DataFrame({"what": list(rows), "value": list(rows.values())}, dtype=object)

@@ -94,8 +94,8 @@ def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
         with np.load(files["ratings.npz"], allow_pickle=False) as arrays:
             model.ratings_ = Ratings(
                 **arrays,
-                user_ids=np.asarray(manifest["users"]),
-                item_ids=np.asarray(manifest["items"]),
+                user_ids=_ids(manifest["users"]),
+                item_ids=_ids(manifest["items"]),
             )
         if model.ratings_.checksum() != manifest["sha256_ratings"]:
             raise RatingsError("the ratings are not those of the manifest")
@@ -111,3 +111,9 @@ def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(f"{folder} does not hang together ({reason}).") from error
     return model
+
+
+def _ids(listed: Any) -> NDArray[Any]:
+    # NumPy would make text of the numbers among text.
+    text = any(isinstance(each, str) for each in listed)
+    return np.array(listed, dtype=object) if text else np.asarray(listed)

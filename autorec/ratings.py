@@ -210,7 +210,8 @@ class Ratings:
         ----------
         other : Ratings
         fixed : {"user", "item"}
-            Of which kind `other` may bring no new ids. New ids of the other kind follow the old.
+            Of which kind `other` may bring no new ids. New ids of the other kind follow the old, in
+            the order in which they come.
 
         Raises
         ------
@@ -221,7 +222,8 @@ class Ratings:
         maps = {"user": self.user_ids, "item": self.item_ids}
         free = "item" if fixed == "user" else "user"
         ids = items if free == "item" else users
-        maps[free] = np.concatenate([maps[free], np.setdiff1d(ids, maps[free])])
+        new = pd.unique(ids[pd.Index(maps[free]).get_indexer(ids) < 0])
+        maps[free] = np.concatenate([maps[free], new]) if len(new) else maps[free]
         codes = {
             kind: _places(kind, of, maps[kind]) for kind, of in (("user", users), ("item", items))
         }
