@@ -46,8 +46,8 @@ def save(model: Any, folder: Path) -> Path:
         "config": model.get_params(),
         "scale": list(model.scale_),
         "typical_count": model.net_.typical_count,
-        "users": ratings.user_ids.tolist(),
-        "items": ratings.item_ids.tolist(),
+        "users": _listed(ratings.user_ids),
+        "items": _listed(ratings.item_ids),
         "sha256_ratings": ratings.checksum(),
         "history": [asdict(epoch) for epoch in model.history_],
         "versions": versions(),
@@ -111,6 +111,11 @@ def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ModelError(f"{folder} does not hang together ({reason}).") from error
     return model
+
+
+def _listed(ids: NDArray[Any]) -> list[Any]:
+    # An array of objects may hold NumPy's numbers, which JSON does not know.
+    return [each.item() if isinstance(each, np.generic) else each for each in ids.tolist()]
 
 
 def _ids(listed: Any) -> NDArray[Any]:

@@ -3,19 +3,33 @@
 import re
 from pathlib import Path
 
+import pytest
+
 import autorec
 
 README = Path(__file__).parents[1] / "README.md"
 
 
-def test_the_example_runs_and_gives_what_it_says(ml_100k, capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
-    exec(compile(example, README.name, "exec"), {})
-    shown = re.search(r"# (Accuracy\(rmse=)([\d.]+)\.\.\., mae=([\d.]+)\.\.\.", example)
-    rmse, mae = re.search(r"rmse=([\d.]+), mae=([\d.]+)", capsys.readouterr().out).groups()
+def test_the_examples_run_and_give_what_they_say(ml_100k, capsys, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    outputs = []
+    examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
+    for example in examples:
+        exec(compile(example, README.name, "exec"), names)
+        outputs.append(capsys.readouterr().out)
+    shown = re.search(r"# (Accuracy\(rmse=)([\d.]+)\.\.\., mae=([\d.]+)\.\.\.", examples[0])
+    rmse, mae = re.search(r"rmse=([\d.]+), mae=([\d.]+)", outputs[0]).groups()
     assert shown is not None
     assert rmse.startswith(shown[2])
     assert mae.startswith(shown[3])
+    # Served from ONNX, the list is the model's own.
+    recommended = names["model"].recommend(42)
+    assert names["items"][names["best"]].tolist() == recommended["item"].tolist()
+    assert recommended["rating"].to_numpy() == pytest.approx(
+        names["scores"][names["best"]].clip(1, 5), abs=1e-4
+    )
 
 
 def test_every_public_name_is_there():
