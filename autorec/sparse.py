@@ -208,7 +208,7 @@ def code_sparse(
     """Return the code of every row of `inputs`, shape (rows, hidden units)."""
     from .kernels import product
 
-    encoder, _ = _matrices(net, context)
+    encoder = _encoder_matrix(net, context)
     parts = []
     for start in range(0, inputs.shape[0], batch_size):
         known = inputs.matrix[start : start + batch_size]
@@ -284,8 +284,12 @@ def _by_column(matrix: csr_matrix) -> tuple[Any, Any, Any]:
 
 def _matrices(net: Any, context: Any) -> tuple[Any, Any]:
     """Return the encoder's first matrix, transposed, and the decoder's, a row for each column."""
+    return _encoder_matrix(net, context), net.decoder.weight.data(context).asnumpy()
+
+
+def _encoder_matrix(net: Any, context: Any) -> Any:
     encoder = encoder_layers(net)[0].weight.data(context).asnumpy()
-    return numpy.ascontiguousarray(encoder.T), net.decoder.weight.data(context).asnumpy()
+    return numpy.ascontiguousarray(encoder.T)
 
 
 def _inputs(net: Any, matrix: csr_matrix) -> Any:
