@@ -103,6 +103,8 @@ def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
         model.history_ = History([Epoch(**epoch) for epoch in manifest["history"]])
         model.inputs_ = Interactions.from_ratings(model.ratings_, model.view)
         model.net_ = model.build_net(model.inputs_.shape[1], manifest["typical_count"])
+        # Gradients take as much memory as the weights, and a loaded net is not trained on.
+        model.net_.collect_params().setattr("grad_req", "null")
         where = contexts(model.devices)
         model.net_.load_parameters(str(files["weights.params"]), ctx=where)
     except ConfigurationError:
