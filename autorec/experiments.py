@@ -7,6 +7,7 @@ all of them and meets the test ratings once.
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import re
@@ -177,6 +178,8 @@ def reproduce(
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(result, indent=1) + "\n")
+        # Gluon's blocks refer to themselves, and Python does not see how much they hold.
+        gc.collect()
     if progress is not None:
         progress("done", len(todo), len(todo))
 
