@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 import time
 import warnings
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
@@ -16,11 +18,15 @@ import typer.core
 from tqdm import tqdm
 
 from . import model_commands, movielens
+from .checkpoints import Checkpoints
 from .errors import AutorecError, ConfigurationError
 from .files import replacing
 from .ratings import Ratings
 from .reading import read_ratings
 from .splits import given_split, last_split, random_split
+
+#: In a run's folder.
+CHECKPOINTS = "checkpoints"
 
 
 class _Commands(typer.core.TyperGroup):
@@ -29,8 +35,8 @@ class _Commands(typer.core.TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
-            print("\nautorec: stopped", file=sys.stderr)
+        except KeyboardInterrupt as stop:
+            print(f"\nautorec: stopped{stop}", file=sys.stderr)
             sys.exit(130)
 
 
@@ -44,8 +50,26 @@ app = typer.Typer(
 )
 
 
+def _as_it_was_asked_for(context: typer.Context, folder: Optional[Path]) -> Optional[Path]:
+    """Make the options of a run that is resumed the defaults of all others."""
+    if folder is not None:
+        context.obj = found = Checkpoints(folder / CHECKPOINTS).latest()
+        if found is None or "options" not in found.note:
+            raise ConfigurationError(
+                f"{folder} has no checkpoint of autorec train to go on from; runs with "
+                "--checkpoint-every leave some."
+            )
+        options = dict(found.note["options"])
+        for name in ("data", "ratings", "train", "test"):
+            if options.get(name) and not os.path.isabs(options[name]):
+                options[name] = os.path.relpath(os.path.join(found.note["cwd"], options[name]))
+        context.default_map = options
+    return folder
+
+
 @app.command("train")
 def train_command(
+    context: typer.Context,
     dataset: Optional[str] = typer.Option(
         None, help="A MovieLens release by its name.  [default: ml-100k]"
     ),
@@ -143,12 +167,30 @@ def train_command(
     ),
     seed: int = typer.Option(0, min=0, help="Of split, weights, order and dropout."),
     output: Optional[Path] = typer.Option(None, help="A new folder.  [default: runs/NAME-TIME]"),
+    quiet: bool = typer.Option(False, "--quiet", help="Print the result alone, and no progress."),
+    checkpoint_every: Optional[int] = typer.Option(
+        None, min=1, help="Epochs between checkpoints, for --resume.  [default: none are written]"
+    ),
+    resume: Optional[Path] = typer.Option(
+        None,
+        is_eager=True,
+        callback=_as_it_was_asked_for,
+        help="Go on with the run of this folder; only --epochs may be given with it.",
+    ),
 ) -> None:
     """Train AutoRec, by default as the section does: MovieLens-100K, a tenth held out.
 
-    Writes metrics.json, curve.png and the weights, model.params, to a new folder.
+    Writes to a new folder: metrics.json, curve.png, the weights alone, model.params, and all that
+    the other commands need, model/. With --checkpoint-every, a run that was stopped, by Ctrl-C or
+    otherwise, can be resumed.
     """
     started = time.perf_counter()
+    for option in context.params if resume else ():
+        how = context.get_parameter_source(option)
+        if option not in ("resume", "epochs") and how is not None and how.name == "COMMANDLINE":
+            raise ConfigurationError(
+                f"--resume goes on as the run began; leave out --{option.replace('_', '-')}."
+            )
     source = {
         "dataset": dataset or (None if ratings or train else "ml-100k"),
         "data": data and str(data),
@@ -234,15 +276,28 @@ def train_command(
     if validation_ratio:
         learned, chooser = random_split(parts[0], validation_ratio, seed + 1)
     facts = describe(name, learned, chooser, held_out)
-    print(
+    sizes = (
         f"{name}: {sum(map(len, parts)):,} ratings of {held_out.num_items:,} items by "
         f"{held_out.num_users:,} users; {len(learned):,} to train on, "
         + (f"{len(chooser):,} to choose the epoch, " if chooser else "")
         + f"{len(held_out):,} held out"
     )
+    if not quiet:
+        print(sizes)
     wanted = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    claim = run_folder(wanted, numbered=output is None)
-    with claim as folder, tqdm(total=model.num_epochs, desc="Training", unit="epoch") as bar:
+    claim = nullcontext(resume) if resume else run_folder(wanted, numbered=output is None)
+    begun = context.obj.epoch if resume else 0
+    look: dict[str, Any] = {"initial": begun, "desc": "Training", "unit": "epoch", "disable": quiet}
+    with claim as folder, tqdm(total=model.num_epochs, **look) as bar:
+        checkpoints = None
+        if checkpoint_every:
+            options = {
+                option: str(value) if isinstance(value, Path) else value
+                for option, value in context.params.items()
+                if option not in ("output", "resume")
+            }
+            note = {"options": options, "cwd": os.getcwd()}
+            checkpoints = Checkpoints(folder / CHECKPOINTS, checkpoint_every, note=note)
 
         def show(epoch: Epoch) -> None:
             bar.set_postfix_str(
@@ -250,20 +305,37 @@ def train_command(
             )
             bar.update()
 
-        model.fit(learned, validation=chooser, test=held_out, on_epoch=show)
+        try:
+            model.fit(
+                learned,
+                validation=chooser,
+                test=held_out,
+                on_epoch=show,
+                checkpoints=checkpoints,
+                resume=context.obj if resume else False,
+            )
+        except KeyboardInterrupt:
+            done = checkpoints.epochs() if checkpoints else []
+            if not done:
+                raise
+            raise KeyboardInterrupt(
+                f" after epoch {done[-1]}; to go on: "
+                f"autorec train --resume {shlex.quote(str(folder))}"
+            ) from None
         result = accuracy(model.predict(*held_out.pairs()), held_out.values)
         facts["num_test_cold"] = cold = int(model.is_cold(*held_out.pairs()).sum())
         config = {**source, "preset": preset, **model.get_params()}
         write_report(folder, model.net_, model.history_, result, facts, config)
-    if cold:
+        model.save(folder / "model")
+    if cold and not quiet:
         print(
             f"{cold:,} of the held-out ratings are of a user or an item without training ratings; "
             f"they were predicted {model.cold_prediction:g}"
         )
-    print(
-        f"Learning curve, metrics and weights are in {folder}/: curve.png, metrics.json, "
-        "model.params"
-    )
+    if not quiet:
+        print(
+            f"Learning curve, metrics and model are in {folder}/: curve.png, metrics.json, model/"
+        )
     print(
         f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {model.history_.best.epoch} "
         f"epochs; {time.perf_counter() - started:.1f} s in all"

@@ -70,6 +70,8 @@ class EpochSums:
     def __init__(self) -> None:
         self.squared_error = 0.0
         self.ratings = self.rows = 0
+        self._batches = 0
+        self._diverged: int | None = None
         self._pending: list[Any] = []
         self._started = time.perf_counter()
 
@@ -86,7 +88,24 @@ class EpochSums:
 
     def _settle(self) -> None:
         self.squared_error += sum(float(errors.sum()) for errors in self._pending)
+        self._batches += bool(self._pending)
         self._pending = []
+        if self._diverged is None and not math.isfinite(self.squared_error):
+            self._diverged = self._batches
+
+    def check(self, epoch: int) -> None:
+        """Stop where the error is not finite, among the batches that were waited for.
+
+        Raises
+        ------
+        TrainingError
+            If it is not.
+        """
+        if self._diverged is not None:
+            raise TrainingError(
+                f"The training error is no longer finite in batch {self._diverged} of epoch "
+                f"{epoch}; lower the learning rate."
+            )
 
     def close(self, epoch: int) -> Epoch:
         """Wait for the last batch and return the epoch.
@@ -98,10 +117,7 @@ class EpochSums:
         """
         self._settle()
         seconds = time.perf_counter() - self._started
-        if not math.isfinite(self.squared_error):
-            raise TrainingError(
-                f"The training error is no longer finite in epoch {epoch}; lower the learning rate."
-            )
+        self.check(epoch)
         return Epoch(
             epoch=epoch,
             train_rmse=math.sqrt(self.squared_error / max(self.ratings, 1)),

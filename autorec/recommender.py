@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ._mxnet import mx
+from .checkpoints import Checkpoint, Checkpoints
 from .devices import contexts
 from .errors import ConfigurationError, NotFittedError, RatingsError
 from .evaluation import Accuracy, accuracy, predict_cells
@@ -182,6 +183,8 @@ decay_biases, decay_power, averaging, patience
         validation: Any | None = None,
         test: Any | None = None,
         on_epoch: Callable[[Epoch], None] | None = None,
+        checkpoints: Checkpoints | None = None,
+        resume: bool | Checkpoint = False,
     ) -> Recommender:
         """Train a new net.
 
@@ -193,8 +196,8 @@ decay_biases, decay_power, averaging, patience
             Held out, of users and items in `ratings`: the best epoch by these is kept.
         test : the same, optional
             Reported after each epoch and used for nothing else.
-        on_epoch : callable, optional
-            Called with each `Epoch`.
+        on_epoch, checkpoints, resume
+            As of `fit`. Layers are not pretrained again when a run is resumed.
 
         Returns
         -------
@@ -233,9 +236,15 @@ decay_biases, decay_power, averaging, patience
             "seed": self.random_state,
         }
         start = None
+        if checkpoints is not None:
+            names = "pretrain_epochs", "learning_rate"
+            before = {name: getattr(self, name) for name in names} if self.pretrain_epochs else {}
+            checkpoints = replace(checkpoints, facts={**checkpoints.facts, "pretraining": before})
+            resume = checkpoints.begin(resume) or False
         if self.pretrain_epochs:
             sizes = self.num_hidden if isinstance(self.num_hidden, Sequence) else [self.num_hidden]
-            start = pretrain(sizes, train, num_epochs=self.pretrain_epochs, **shape, **settings)
+            if not resume:
+                start = pretrain(sizes, train, num_epochs=self.pretrain_epochs, **shape, **settings)
             settings["learning_rate"] = self.finetuning_rate or self.learning_rate
         self.net_ = self.build_net(train.shape[1], shape["typical_count"])
         self.history_ = fit(
@@ -249,6 +258,8 @@ decay_biases, decay_power, averaging, patience
             cold=self.cold_prediction,
             start=start,
             on_epoch=on_epoch,
+            checkpoints=checkpoints,
+            resume=resume,
             **settings,
         )
         return self

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
+import numpy
 from numpy.typing import NDArray
 
 from ._mxnet import autograd, gluon, mx, np
@@ -95,6 +96,77 @@ def make_trainer(parameters: Any, optimizer: str, learning_rate: float, weight_d
     return gluon.Trainer(parameters, optimizer, options)
 
 
+def optimizer_state(trainer: Any) -> dict[str, Any]:
+    """Return what a trainer's optimizer carries from one step to the next.
+
+    Gluon's own way, `Trainer.save_states`, is a pickle, which may run anything when it is read.
+
+    Parameters
+    ----------
+    trainer : gluon.Trainer
+
+    Returns
+    -------
+    dict
+        Of arrays, numbers, mappings, lists and tuples.
+    """
+    # _index_update_count is one of _all_index_update_counts; param_dict are the parameters.
+    given = ("param_dict", "_index_update_count")
+    optimizer = {name: each for name, each in vars(trainer.optimizer).items() if name not in given}
+    states = [dict(updater.states) for updater in _updaters(trainer)]
+    return {"optimizer": optimizer, "updaters": states}
+
+
+def restore_optimizer(trainer: Any, state: Mapping[str, Any]) -> None:
+    """Give a new trainer the state of another.
+
+    Parameters
+    ----------
+    trainer : gluon.Trainer
+        Of parameters that have their values, with the same optimizer over as many devices.
+    state : mapping
+        From `optimizer_state`, its arrays NumPy's.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is of one optimizer for all devices, and the trainer has one on each, or the reverse.
+    """
+    # As Trainer.load_states does: the store takes the parameters' values, before any step.
+    if not trainer._kv_initialized:
+        trainer._init_kvstore()
+    if trainer._params_to_init:
+        trainer._init_params()
+    updaters = _updaters(trainer)
+    if len(updaters) != len(state["updaters"]):
+        raise ConfigurationError(
+            "The optimizer's state is not kept where it was; set the environment's "
+            "MXNET_UPDATE_ON_KVSTORE as when the run began."
+        )
+    vars(trainer.optimizer).update(_as_mxnet(state["optimizer"]))
+    trainer.optimizer._set_current_context(0)
+    for updater, states in zip(updaters, state["updaters"]):
+        updater.states = _as_mxnet(states)
+        # Each is taken to its device by the next step.
+        updater.states_synced = dict.fromkeys(states, False)
+
+
+def _updaters(trainer: Any) -> list[Any]:
+    """Return what holds the optimizer's arrays: one for all devices, or one for each."""
+    return [trainer._kvstore._updater] if trainer._update_on_kvstore else trainer._updaters
+
+
+def _as_mxnet(value: Any) -> Any:
+    """Return a value with MXNet's arrays, of the kind that optimizers make, for NumPy's."""
+    if isinstance(value, numpy.ndarray):
+        return np.array(value, value.dtype, ctx=mx.cpu()).as_nd_ndarray()
+    if isinstance(value, dict):
+        return {key: _as_mxnet(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_as_mxnet(each) for each in value)
+    return value
+
+
 class DenseSteps:
     """Steps that compute whole rows, rated or not.
 
@@ -130,7 +202,8 @@ class DenseSteps:
         if decays is not None:
             for matrix in (encoder_layers(net)[0].weight, net.decoder.weight):
                 matrix.wd_mult = 0.0  # _penalty takes its place
-        parameters = net.collect_params()
+        # A list, in the net's order: Gluon sorts a dict by names, which count a process's layers.
+        parameters = list(net.collect_params().values())
         self.trainer = make_trainer(parameters, optimizer, learning_rate, weight_decay)
 
     def step(self, rows: NDArray[Any]) -> list[Any]:
@@ -146,6 +219,14 @@ class DenseSteps:
 
     def settle(self) -> None:
         """Leave the net with the weights of the last step; it has them already."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what the steps carry from one to the next, besides the net's weights."""
+        return {"trainer": optimizer_state(self.trainer)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, and from the weights that the net has."""
+        restore_optimizer(self.trainer, state["trainer"])
 
     def _loss(self, predictions: Any, ratings: Any) -> Any:
         return squared_error(predictions, ratings) * self.scale

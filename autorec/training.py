@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Callable, Literal
 
 import numpy
 
 from ._mxnet import mx, np
+from .checkpoints import Checkpoint, Checkpoints, Trail, net_settings, ratings_checksum
 from .devices import try_all_gpus
 from .errors import ConfigurationError, TrainingError
 from .evaluation import evaluate
 from .history import Epoch, EpochSums, History
 from .interactions import Interactions
+from .progress import Progress, interrupts_held, load_weights
 from .sparse import Compute, SparseSteps, is_sparse
 from .steps import DenseSteps
 
@@ -46,6 +49,8 @@ def fit(
     compute: Compute = "auto",
     seed: int = 0,
     on_epoch: Callable[[Epoch], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool | Checkpoint = False,
 ) -> History:
     """Train AutoRec; the defaults are the section's settings.
 
@@ -94,19 +99,29 @@ def fit(
     compute : {"auto", "dense", "sparse"}
         Whole rows, or rated cells alone; the same numbers, to within rounding. See `is_sparse`.
     seed : int
-        Of weights, order and dropout. It seeds MXNet's generators.
+        Of weights, order and dropout. It seeds MXNet's generators, anew in each epoch.
     on_epoch : callable, optional
-        Called with each `Epoch`.
+        Called with each `Epoch`, once its checkpoint is written.
+    checkpoints : Checkpoints, optional
+        Where to leave what the run can be resumed from. Ctrl-C leaves one, too.
+    resume : bool or Checkpoint
+        Whether to go on from the latest of the checkpoints, where there is one, or the one to go
+        on from. The run ends in the weights, to the bit, of one that was never interrupted, on the
+        same kind of machine with the same versions. `num_epochs` may be more than it was; `start`
+        is not needed again; all else has to be the same.
 
     Returns
     -------
     History
+        Of all epochs, also those before the run was resumed.
 
     Raises
     ------
     ConfigurationError
-        If there is nothing to train on, Gluon has no such optimizer, or there is patience without
-        validation.
+        If there is nothing to train on, Gluon has no such optimizer, there is patience without
+        validation, or a run is resumed with other settings or ratings.
+    DataCorruptError
+        If none of the checkpoints can be used.
     TrainingError
         If the training error is no longer finite.
 
@@ -121,11 +136,44 @@ def fit(
         raise ConfigurationError("There are no ratings to train on; give at least one.")
     if loss not in ("mean", "sum"):
         raise ConfigurationError(f"loss must be 'mean' or 'sum', not {loss!r}.")
+    if resume and checkpoints is None:
+        raise ConfigurationError("resume needs checkpoints; name the folder that they are in.")
     contexts = list(contexts or try_all_gpus())
+    init = init or mx.init.Normal(0.01)
+    sparse = is_sparse(compute, net, train, contexts)
+    begun, trail = None, None
+    if checkpoints is not None:
+        begun = checkpoints.begin(resume)
+        settings = {
+            **net_settings(net),
+            "training ratings": ratings_checksum(train),
+            "validation ratings": ratings_checksum(validation),
+            "test ratings": ratings_checksum(test),
+            "batch_size": batch_size,
+            "loss": loss,
+            "optimizer": optimizer.lower(),
+            "learning_rate": learning_rate,
+            "learning_rate_decay": learning_rate_decay,
+            "weight_decay": weight_decay,
+            "decay_biases": decay_biases,
+            "decay_power": decay_power,
+            "init": init.dumps() if isinstance(init, mx.init.Initializer) else str(init),
+            "averaging": averaging,
+            "patience": patience,
+            "clip": clip,
+            "cold": cold,
+            "devices": ", ".join(map(str, contexts)),
+            "compute": "sparse" if sparse else "dense",
+            "seed": seed,
+            **checkpoints.facts,
+        }
+        if begun is not None:
+            begun.check(settings, num_epochs)
+        trail = Trail(checkpoints, settings, begun)
     mx.random.seed(seed)
     shuffle = numpy.random.default_rng(seed)
     parameters = net.collect_params()
-    net.initialize(init or mx.init.Normal(0.01), ctx=contexts, force_reinit=True)
+    net.initialize(init, ctx=contexts, force_reinit=True)
     for name, value in (start or {}).items():
         net._collect_params_with_prefix()[name].set_data(np.array(value, dtype="float32"))
     for name, parameter in parameters.items():
@@ -133,33 +181,57 @@ def fit(
     scale = 1 / (2 * train.shape[1]) if loss == "mean" else 1.0
     decays = weight_decay * train.column_frequencies() ** decay_power if decay_power else None
     rates = optimizer, learning_rate, weight_decay
-    kind = SparseSteps if is_sparse(compute, net, train, contexts) else DenseSteps
+    kind = SparseSteps if sparse else DenseSteps
     steps = kind(net, train, contexts, scale, *rates, decays=decays)
+    progress = Progress()
+    if begun is not None:
+        state = begun.state()
+        for context in contexts:  # gives the parameters their shapes
+            net(np.zeros((1, train.shape[1]), ctx=context))
+        progress = Progress.of(net, begun.history, state)
+        load_weights(net, progress.last)
+        steps.restore(state["steps"])
+        shuffle.bit_generator.state = state["shuffle"]
 
     def run_epoch(number: int) -> Epoch:
+        if number > 1:
+            # The state of MXNet's generators cannot be read, so an epoch begins with one that it
+            # can begin with again. The first goes on from the one that drew the weights.
+            mx.random.seed(_epoch_seed(seed, number))
         sums = EpochSums()
         for rows in train.batches(batch_size, shuffle):
             sums.add(steps.step(rows), train.count(rows), len(rows))
+            sums.check(number)
+            check_interrupt()
         steps.settle()
         return sums.close(number)
+
+    def after_epoch() -> None:
+        if trail is not None:
+            state = {"steps": steps.state(), "shuffle": shuffle.bit_generator.state}
+            trail.add(progress.history, {**progress.state(net), **state})
+        check_interrupt()
 
     def rmse(ratings: Interactions) -> float:
         result = evaluate(net, train, ratings, contexts, clip=clip, cold=cold, compute=compute)
         return result.rmse
 
-    return repeat_epochs(
-        run_epoch,
-        steps.trainer,
-        net,
-        num_epochs=num_epochs,
-        learning_rate=learning_rate,
-        learning_rate_decay=learning_rate_decay,
-        validation_rmse=None if validation is None else lambda: rmse(validation),
-        test_rmse=None if test is None else lambda: rmse(test),
-        averaging=averaging,
-        patience=patience,
-        on_epoch=on_epoch,
-    )
+    with interrupts_held() as check_interrupt, trail or nullcontext():
+        return repeat_epochs(
+            run_epoch,
+            steps.trainer,
+            net,
+            num_epochs=num_epochs,
+            learning_rate=learning_rate,
+            learning_rate_decay=learning_rate_decay,
+            validation_rmse=None if validation is None else lambda: rmse(validation),
+            test_rmse=None if test is None else lambda: rmse(test),
+            averaging=averaging,
+            patience=patience,
+            on_epoch=on_epoch,
+            progress=progress,
+            after_epoch=after_epoch,
+        )
 
 
 def repeat_epochs(
@@ -175,6 +247,8 @@ def repeat_epochs(
     averaging: float = 0.0,
     patience: int | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
+    progress: Progress | None = None,
+    after_epoch: Callable[[], None] | None = None,
 ) -> History:
     """Run epochs, lower the learning rate after each, and keep the best weights.
 
@@ -190,6 +264,10 @@ def repeat_epochs(
         that the net ends with; the test RMSE is reported alone.
     num_epochs, learning_rate, learning_rate_decay, averaging, patience, on_epoch
         As of `fit`.
+    progress : Progress, optional
+        What to go on from, the net having its last weights; kept up to date.
+    after_epoch : callable, optional
+        Called after each epoch, before `on_epoch`.
 
     Raises
     ------
@@ -205,23 +283,19 @@ def repeat_epochs(
     def weights() -> list[Any]:
         return [parameter.list_data()[0].copy() for parameter in parameters]
 
-    def load(values: list[Any]) -> None:
-        # Not by set_data, which makes the trainer of several devices forget the optimizer's state.
-        for parameter, value in zip(parameters, values):
-            for array in parameter.list_data():
-                array[:] = value.as_in_ctx(array.ctx)
-
-    best: list[Any] = []
-    mean: list[Any] = []
-    history = History()
-    for number in range(1, num_epochs + 1):
+    progress = progress or Progress()
+    history = progress.history
+    for number in range(len(history) + 1, num_epochs + 1):
+        if patience is not None and history.epochs and number > history.best.epoch + patience:
+            break
         trainer.set_learning_rate(learning_rate * learning_rate_decay ** (number - 1))
         epoch = run_epoch(number)
-        last = weights()
+        last = progress.last = weights()
         if averaging:
             share = (1 - averaging) / (1 - averaging**number)
-            mean = [old + share * (new - old) for old, new in zip(mean or last, last)]
-            load(mean)
+            means = zip(progress.mean or last, last)
+            progress.mean = [old + share * (new - old) for old, new in means]
+            load_weights(net, progress.mean)
         epoch = replace(
             epoch,
             validation_rmse=validation_rmse and validation_rmse(),
@@ -235,12 +309,16 @@ def repeat_epochs(
                 )
         history.epochs.append(epoch)
         if validation_rmse is None or history.best is epoch:
-            best = mean or last
+            progress.best = progress.mean or last
+        if after_epoch is not None:
+            after_epoch()
         if on_epoch is not None:
             on_epoch(epoch)
-        if patience is not None and number - history.best.epoch >= patience:
-            break
         if averaging:
-            load(last)
-    load(best)
+            load_weights(net, last)
+    load_weights(net, progress.best)
     return history
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    return int(numpy.random.SeedSequence([seed, epoch]).generate_state(1)[0] >> 1)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,9 +10,8 @@ import sys
 import numpy
 import pytest
 
-from autorec import AutoRec, Interactions, cli, evaluate, random_split, read_ratings
+from autorec import AutoRec, Interactions, Recommender, cli, evaluate, random_split, read_ratings
 from autorec._mxnet import mx
-from autorec.recommender import Recommender
 
 
 def autorec(*arguments, cwd, env=None):
@@ -126,8 +126,19 @@ def test_the_default_folder_is_new_for_each_run(tmp_path, ratings_file):
     (folder,) = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("films-")
     assert sorted(path.name for path in folder.iterdir()) == [
-        "curve.png", "metrics.json", "model.params",
+        "curve.png", "metrics.json", "model", "model.params",
     ]  # fmt: skip
+    loaded = Recommender.load(folder / "model")
+    assert loaded.net_.encoder.weight.shape[0] == 2
+    assert len(loaded.history_) == 1
+
+
+def test_quiet_prints_the_result_alone(tmp_path, ratings_file):
+    done = autorec("train", "--ratings", ratings_file, "--epochs", 1, "--hidden", 2, "--quiet",
+                   cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert re.fullmatch(r"Test RMSE [\d.]+, MAE .*\n", done.stdout)
 
 
 @pytest.mark.parametrize(

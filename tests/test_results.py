@@ -2,19 +2,26 @@
 
 from pathlib import Path
 
+import pytest
+
 from autorec.experiments import markdown, summarise
 from autorec.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results/reproduction"
 README = (ROOT / "README.md").read_text()
 
 
-def test_the_readmes_table_is_made_from_the_committed_results():
-    summary = summarise(ROOT / "benchmarks/results/reproduction", {"ml-100k": TABLES["ml-100k"]})
-    lines = markdown(summary).splitlines()
+@pytest.mark.parametrize("table", ["ml-1m", "ml-100k"])
+def test_the_readmes_table_is_made_from_the_committed_results(table):
+    lines = markdown(summarise(RESULTS, {table: TABLES[table]})).splitlines()
     rows = [line for line in lines if line.startswith("|")]
-    assert len(rows) == 2 + len(TABLES["ml-100k"])
+    assert len(rows) == 2 + len(TABLES[table])
     assert "\n".join(rows) in README
+
+
+def test_the_committed_tables_are_made_from_the_committed_results():
+    assert (RESULTS / "tables.md").read_text() == markdown(summarise(RESULTS, TABLES))
 
 
 def test_the_readmes_benchmark_is_the_committed_one():

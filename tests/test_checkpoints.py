@@ -1,0 +1,570 @@
+"""Checkpoints: a run that was stopped, however it was, ends in the bits of one that was not."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy
+import pytest
+from test_training import assert_same, learned, low_rank_ratings, weights
+
+from autorec import AutoRec, Interactions, fit, random_split
+from autorec import checkpoint_folder as folder_module
+from autorec._mxnet import mx
+from autorec.checkpoints import Checkpoint, Checkpoints
+from autorec.errors import ConfigurationError, DataCorruptError, TrainingError
+from autorec.recommender import Recommender
+
+CPU, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
+
+DROPOUT = {"dropout": 0.3, "input_dropout": 0.2}
+VARIANTS = {
+    "section": {},
+    "dropout": DROPOUT,
+    "dropout, two devices": {**DROPOUT, "contexts": TWO},
+    "decay": {"learning_rate_decay": 0.7, "loss": "sum", "weight_decay": 0.05},
+    "averaging": {"averaging": 0.8, "decay_biases": False},
+    "averaging, two devices": {"averaging": 0.8, "contexts": TWO},
+    # The second epoch is the best of these, and stays so.
+    "the best epoch": {"learning_rate": 0.05, "validate": True},
+    "patience": {"learning_rate": 0.05, "validate": True, "patience": 2, "num_epochs": 40},
+    "averaged, the best, patience": {
+        "averaging": 0.5, "learning_rate": 0.1, "validate": True, "patience": 2, "num_epochs": 40,
+    },
+    "decay by column": {"decay_power": 0.5, "weight_decay": 0.05},
+    "normalised, deep": {"typical_count": 20.0, "num_hidden": (8, 4, 8), **DROPOUT},
+    "rmsprop": {"optimizer": "rmsprop"},
+    "rmsprop, two devices": {"optimizer": "rmsprop", "contexts": TWO},
+    "nadam, which counts for all": {"optimizer": "nadam", "contexts": TWO},
+    "sgld, which draws": {"optimizer": "sgld"},
+    "all of it": {
+        **DROPOUT, "averaging": 0.9, "learning_rate_decay": 0.9, "decay_power": 0.5,
+        "validate": True, "patience": 9, "contexts": TWO,
+    },
+}  # fmt: skip
+# What the sparse steps do themselves.
+SPARSE = (
+    "section", "dropout, two devices", "averaged, the best, patience", "decay by column",
+    "normalised, deep", "rmsprop", "rmsprop, two devices",
+)  # fmt: skip
+
+
+class StopError(Exception):
+    """What a callback raises to end a run."""
+
+
+def trained(
+    checkpoints=None,
+    resume=False,
+    *,
+    stop=None,
+    validate=False,
+    num_hidden=8,
+    dropout=0.0,
+    input_dropout=0.0,
+    typical_count=None,
+    **settings,
+):
+    """Train on two thirds of a small matrix; with `stop`, an exception ends that epoch."""
+    train, test = random_split(low_rank_ratings(), 0.1, seed=1)
+    train, validation = random_split(train, 0.1, seed=2)
+    inputs, choice, targets = map(Interactions.from_ratings, (train, validation, test))
+    net = AutoRec(
+        num_hidden,
+        inputs.shape[1],
+        dropout,
+        input_dropout=input_dropout,
+        typical_count=typical_count,
+    )
+
+    def on_epoch(epoch):
+        if epoch.epoch == stop:
+            raise StopError
+
+    defaults = {"num_epochs": 5, "batch_size": 16, "learning_rate": 0.01, "contexts": CPU}
+    options = {**defaults, "seed": 3, "init": mx.init.Normal(0.1), "test": targets, **settings}
+    history = fit(
+        net,
+        options.pop("train", inputs),
+        validation=choice if validate else None,
+        on_epoch=on_epoch,
+        checkpoints=checkpoints,
+        resume=resume,
+        **options,
+    )
+    return figures(history), weights(net)
+
+
+def figures(history):
+    timed = ("seconds", "ratings_per_second", "rows_per_second")
+    return [
+        {name: value for name, value in asdict(epoch).items() if name not in timed}
+        for epoch in history
+    ]
+
+
+def stopped(checkpoints, epoch, resume=False, **settings):
+    with pytest.raises(StopError):
+        trained(checkpoints, resume, stop=epoch, **settings)
+
+
+@pytest.mark.parametrize(
+    ("variant", "compute"),
+    [*((name, "dense") for name in VARIANTS), *((name, "sparse") for name in SPARSE)],
+)
+def test_a_resumed_run_ends_in_the_same_bits(tmp_path, variant, compute):
+    if compute == "sparse":
+        pytest.importorskip("numba")
+    settings = {**VARIANTS[variant], "compute": compute}
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    history, expected = trained(**settings)
+    stopped(checkpoints, 1, **settings)
+    stopped(checkpoints, 3, resume=True, **settings)
+    resumed, result = trained(checkpoints, True, **settings)
+    assert resumed == history
+    assert_same(expected, result, 0)
+    # What is there to do after the end: nothing.
+    again, result = trained(checkpoints, True, **settings)
+    assert again == history
+    assert_same(expected, result, 0)
+
+
+def test_every_optimizer_can_be_resumed(tmp_path):
+    known = sorted(set(mx.optimizer.Optimizer.opt_registry) - {"test", "groupadagrad"})
+    for optimizer in known:
+        settings = {"optimizer": optimizer, "contexts": TWO, "compute": "dense"}
+        settings.update(num_epochs=3, batch_size=60, learning_rate=0.001, dropout=0.3)
+        _, expected = trained(**settings)
+        checkpoints = Checkpoints(tmp_path / optimizer)
+        stopped(checkpoints, 2, **settings)
+        _, result = trained(checkpoints, True, **settings)
+        assert_same(expected, result, 0)
+
+
+def script(folder, end):
+    """Train in a process of its own that kills itself."""
+    code = f"""
+import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_checkpoints as here
+from autorec import checkpoint_folder
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Dying(here.StopError):
+    def __init__(self):
+        die()
+
+rename = os.rename
+def rename_or_die(old, new):
+    if {end!r} == "writing" and new.name == "epoch-0004":
+        die()
+    rename(old, new)
+
+here.StopError, checkpoint_folder.os.rename = Dying, rename_or_die
+stop = None if {end!r} == "writing" else {end!r}
+here.trained(here.Checkpoints({str(folder)!r}), True, stop=stop, **here.VARIANTS["all of it"])
+"""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+
+
+def test_a_run_that_is_killed_can_be_resumed(tmp_path):
+    settings = VARIANTS["all of it"]
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    for end, latest in ((2, 2), ("writing", 3)):
+        done = script(checkpoints.folder, end)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert checkpoints.epochs()[-1] == latest
+    assert list(checkpoints.folder.glob(".epoch-0004.*"))  # half written, and in nobody's way
+    history, expected = trained(**settings)
+    resumed, result = trained(checkpoints, True, **settings)
+    assert resumed == history
+    assert_same(expected, result, 0)
+    assert not list(checkpoints.folder.glob(".*"))
+
+
+def test_checkpoints_change_nothing(tmp_path):
+    for compute in ("dense", "sparse"):
+        settings = {**DROPOUT, "averaging": 0.5, "compute": compute}
+        history, expected = trained(**settings)
+        same, result = trained(Checkpoints(tmp_path / compute, every=2), **settings)
+        assert same == history
+        assert_same(expected, result, 0)
+
+
+def test_a_run_can_go_on_for_longer_but_not_for_less(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    history, expected = trained(num_epochs=6, **DROPOUT)
+    trained(checkpoints, num_epochs=4, **DROPOUT)
+    longer, result = trained(checkpoints, True, num_epochs=6, **DROPOUT)
+    assert longer == history
+    assert_same(expected, result, 0)
+    with pytest.raises(ConfigurationError, match="is past 5 epochs; ask for 6 at least"):
+        trained(checkpoints, True, num_epochs=5, **DROPOUT)
+
+
+def test_an_earlier_checkpoint_can_be_named_and_its_weights_started_from(tmp_path):
+    _, expected = trained(num_epochs=4)
+    trained(Checkpoints(tmp_path / "all", keep=9), num_epochs=3)
+    early = Checkpoint.read(tmp_path / "all" / "epoch-0002")
+    _, result = trained(Checkpoints(tmp_path / "elsewhere"), early, num_epochs=4)
+    assert_same(expected, result, 0)
+    with pytest.raises(ConfigurationError, match="elsewhere has checkpoints already"):
+        trained(Checkpoints(tmp_path / "elsewhere"), early, num_epochs=4)
+    assert_same(trained(num_epochs=2)[1], early.weights, 0)
+    _, still = trained(start=early.weights, learning_rate=0.0, num_epochs=1)
+    assert_same(early.weights, still, 0)
+
+
+def test_a_deep_net_is_not_pretrained_again(tmp_path, monkeypatch):
+    ratings = learned()
+    model = {"num_hidden": [6, 3, 6], "pretrain_epochs": 2, "num_epochs": 3, "devices": "cpu"}
+    model["finetuning_rate"] = 0.001
+    expected = Recommender(**model).fit(ratings)
+    checkpoints = Checkpoints(tmp_path)
+
+    def on_epoch(epoch):
+        if epoch.epoch == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        Recommender(**model).fit(ratings, on_epoch=on_epoch, checkpoints=checkpoints, resume=True)
+    monkeypatch.setattr("autorec.recommender.pretrain", None)
+    result = Recommender(**model).fit(ratings, checkpoints=checkpoints, resume=True)
+    assert_same(weights(expected.net_), weights(result.net_), 0)
+    for change in ({"pretrain_epochs": 3}, {"learning_rate": 0.1}):
+        with pytest.raises(ConfigurationError, match="was made with pretraining"):
+            Recommender(**{**model, **change}).fit(ratings, checkpoints=checkpoints, resume=True)
+
+
+def test_the_latest_and_the_best_stay(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "a", keep=2)
+    history, _ = trained(checkpoints, validate=True, learning_rate=0.05)
+    scores = [epoch["validation_rmse"] for epoch in history]
+    assert scores.index(min(scores)) == 1
+    assert checkpoints.epochs() == [2, 4, 5]
+    rare = Checkpoints(tmp_path / "b", every=3, keep=1)
+    trained(rare)
+    assert rare.epochs() == [5]  # the last has one, whenever its turn is
+    with pytest.raises(ConfigurationError, match="every must be at least 1, not 0"):
+        Checkpoints(tmp_path, every=0)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StopError, MemoryError])
+def test_the_last_epoch_is_not_lost_whatever_ends_the_run(tmp_path, error, monkeypatch):
+    checkpoints = Checkpoints(tmp_path, every=100)
+    monkeypatch.setattr(sys.modules[__name__], "StopError", error)
+    with pytest.raises(error):
+        trained(checkpoints, stop=3, **DROPOUT)
+    monkeypatch.undo()
+    assert checkpoints.epochs() == [3]
+    _, expected = trained(**DROPOUT)
+    assert_same(expected, trained(checkpoints, True, **DROPOUT)[1], 0)
+
+
+@pytest.mark.parametrize("compute", ["dense", "sparse"])
+def test_ctrl_c_takes_effect_between_two_batches(tmp_path, compute, monkeypatch):
+    from autorec import sparse, steps
+
+    checkpoints = Checkpoints(tmp_path)
+    kind = {"dense": steps.DenseSteps, "sparse": sparse.SparseSteps}[compute]
+    step, taken = kind.step, []
+
+    def interrupted(self, rows):
+        taken.append(len(rows))
+        if len(taken) == 7:  # the third batch of the second epoch
+            os.kill(os.getpid(), signal.SIGINT)
+            taken.append("went on")
+        return step(self, rows)
+
+    monkeypatch.setattr(kind, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained(checkpoints, compute=compute, **DROPOUT)
+    assert taken[-1] == "went on"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    monkeypatch.undo()
+    assert checkpoints.epochs() == [1]
+    _, expected = trained(compute=compute, **DROPOUT)
+    assert_same(expected, trained(checkpoints, True, compute=compute, **DROPOUT)[1], 0)
+
+
+def test_a_second_ctrl_c_does_not_wait(monkeypatch):
+    from autorec import steps
+
+    def interrupted(self, rows):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        pytest.fail("went on")
+
+    monkeypatch.setattr(steps.DenseSteps, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained(compute="dense")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"batch_size": 8}, "batch_size 16, not 8"),
+        ({"learning_rate": 0.5, "seed": 4}, "learning_rate 0.01, not 0.5; seed 3, not 4"),
+        ({"optimizer": "sgd"}, "optimizer adam, not sgd"),
+        ({"num_hidden": 9}, r"net.encoder Dense\(8, .*, not Dense\(9, "),
+        ({"dropout": 0.5}, r"net.dropout Dropout\(p = 0.0, .*\(p = 0.5"),
+        ({"typical_count": 3.0}, "typical_count None, not 3.0"),
+        ({"contexts": TWO}, r"devices cpu\(0\), not cpu\(0\), cpu\(1\)"),
+        ({"compute": "sparse"}, "compute dense, not sparse"),
+        ({"init": mx.init.Xavier()}, "init .*normal.*, not .*xavier"),
+        ({"validate": True}, "other validation ratings"),
+        ({"test": None}, "other test ratings"),
+        ({"train": Interactions.from_ratings(low_rank_ratings(seed=1))}, "other training ratings"),
+    ],
+)
+def test_what_differs_is_named(tmp_path, change, said):
+    checkpoints = Checkpoints(tmp_path)
+    stopped(checkpoints, 2, compute="dense")
+    with pytest.raises(ConfigurationError, match=f"epoch-0002 was made with {said}"):
+        trained(checkpoints, True, **{"compute": "dense", **change})
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])
+def test_an_optimizer_on_each_device_is_resumed_too(tmp_path, monkeypatch, optimizer):
+    checkpoints = Checkpoints(tmp_path)
+    settings = {"contexts": TWO, "compute": "dense", "optimizer": optimizer}
+    _, expected = trained(**settings)
+    monkeypatch.setenv("MXNET_UPDATE_ON_KVSTORE", "0")
+    _, same = trained(**settings)
+    assert_same(expected, same, 0)
+    stopped(checkpoints, 2, **settings)
+    _, result = trained(checkpoints, True, **settings)
+    assert_same(expected, result, 0)
+    monkeypatch.setenv("MXNET_UPDATE_ON_KVSTORE", "1")
+    with pytest.raises(ConfigurationError, match="MXNET_UPDATE_ON_KVSTORE as when the run began"):
+        trained(checkpoints, True, num_epochs=6, **settings)
+
+
+def test_a_new_run_does_not_mix_with_another(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    stopped(checkpoints, 1)
+    with pytest.raises(ConfigurationError, match="has checkpoints already; resume their run"):
+        trained(checkpoints)
+    with pytest.raises(ConfigurationError, match="resume needs checkpoints"):
+        trained(resume=True)
+
+
+def truncate(path):
+    arrays = path / "arrays.npz"
+    arrays.write_bytes(arrays.read_bytes()[:-100])
+
+
+def flip(path):
+    arrays = path / "arrays.npz"
+    data = bytearray(arrays.read_bytes())
+    data[len(data) // 2] ^= 1
+    arrays.write_bytes(data)
+
+
+def alter(path):
+    state = path / "state.json"
+    state.write_text(state.read_text().replace('"epoch": 1', '"epoch": 7'))
+
+
+def renew(path):
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**manifest, "checkpoint": 2}))
+
+
+def replace_by_objects(path):
+    """A pickle among the arrays, under checksums that are right."""
+    arrays = path / "arrays.npz"
+    numpy.savez(arrays, evil=numpy.array([{}], dtype=object))
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["sha256"]["arrays.npz"] = folder_module._sha256(arrays)
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+DAMAGE = {
+    truncate: "arrays.npz is damaged: its checksum",
+    flip: "arrays.npz is damaged: its checksum",
+    alter: "state.json is damaged: its checksum",
+    renew: "of format 2, and this release of autorec reads format 1",
+    lambda path: (path / "state.json").unlink(): "state.json is missing",
+    lambda path: (path / "manifest.json").write_text("[]"): "no checkpoint of autorec",
+    lambda path: (path / "manifest.json").unlink(): "no checkpoint of autorec",
+    lambda path: (path / "manifest.json").write_text(
+        '{"checkpoint": 1, "sha256": {"../x": ""}}'
+    ): "does not name its files",
+}
+
+
+@pytest.fixture(scope="module")
+def three_epochs(tmp_path_factory):
+    """The checkpoints of three epochs, to be copied."""
+    folder = tmp_path_factory.mktemp("three")
+    trained(Checkpoints(folder, keep=3), num_epochs=3)
+    return folder
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, three_epochs, damage):
+    checkpoints = Checkpoints(tmp_path / "copy", keep=3)
+    shutil.copytree(three_epochs, checkpoints.folder)
+    damage(checkpoints.path(3))
+    with pytest.raises(DataCorruptError, match=DAMAGE[damage]):
+        Checkpoint.read(checkpoints.path(3))
+    with pytest.warns(UserWarning, match=f"{DAMAGE[damage]}.* It is passed over"):
+        _, result = trained(checkpoints, True, num_epochs=3)
+    assert_same(trained(num_epochs=3)[1], result, 0)
+    assert Checkpoint.read(checkpoints.path(3)).epoch == 3  # written anew
+
+
+def test_where_all_are_damaged_nothing_is_begun(tmp_path, three_epochs):
+    checkpoints = Checkpoints(tmp_path / "copy")
+    shutil.copytree(three_epochs, checkpoints.folder)
+    for epoch in checkpoints.epochs():
+        flip(checkpoints.path(epoch))
+    refused = pytest.raises(DataCorruptError, match="epoch-0003/arrays.npz is damaged")
+    with pytest.warns(UserWarning, match="passed over"), refused:
+        trained(checkpoints, True, num_epochs=3)
+
+
+def test_nothing_is_unpickled(tmp_path, three_epochs):
+    path = tmp_path / "epoch-0003"
+    shutil.copytree(three_epochs / "epoch-0003", path)
+    replace_by_objects(path)
+    with pytest.raises(DataCorruptError, match="holds no arrays .*allow_pickle=False"):
+        Checkpoint.read(path).state()
+
+
+def test_a_full_disk_leaves_the_checkpoints_that_there_are(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+    stopped(checkpoints, 2)
+
+    def full(*arguments, **named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder_module.numpy, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        trained(checkpoints, True)
+    monkeypatch.undo()
+    assert checkpoints.epochs() == [1, 2]
+    assert not list(tmp_path.glob(".*"))
+    assert_same(trained()[1], trained(checkpoints, True)[1], 0)
+
+
+def test_a_run_that_diverges_names_the_batch_and_the_last_good_checkpoint(tmp_path):
+    settings = {"optimizer": "sgd", "learning_rate": 1e4, "test": None, "num_epochs": 60}
+    with pytest.raises(TrainingError) as alone:
+        trained(**settings)
+    assert re.fullmatch(
+        r"The training error is no longer finite in batch \d+ of epoch \d+; lower the learning "
+        r"rate\.",
+        str(alone.value),
+    )
+    checkpoints = Checkpoints(tmp_path, every=100)
+    with pytest.raises(TrainingError, match="finite .* epoch .*; lower the learning rate") as end:
+        trained(checkpoints, **settings)
+    (latest,) = checkpoints.epochs()
+    assert f"(the last good checkpoint is {checkpoints.path(latest)})." in str(end.value)
+    assert all(numpy.isfinite(each).all() for each in checkpoints.latest().weights.values())
+
+
+# By the command line.
+
+
+@pytest.fixture
+def ratings_file(tmp_path, rng):
+    path = tmp_path / "films.csv"
+    item, user = (rng.random((30, 20)) < 0.5).nonzero()
+    stars = rng.integers(1, 11, len(item)) / 2
+    rows = "".join(f"u{u},{10 * i},{s}\n" for u, i, s in zip(user, item, stars))
+    path.write_text("userId,movieId,rating\n" + rows)
+    return path
+
+
+def train(*arguments, cwd, until, number):
+    """Run autorec train, and send a signal once there is a checkpoint of a later epoch."""
+    command = [sys.executable, "-m", "autorec", "train", *map(str, arguments)]
+    checkpoints = Checkpoints(cwd / "run" / "checkpoints")
+    with (cwd / "stderr").open("w") as stderr:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            stderr=stderr,
+            # A shell in the background ignores SIGINT, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+    try:
+        deadline = time.monotonic() + 200
+        while max(checkpoints.epochs(), default=0) <= until and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(number)
+        code = process.wait(timeout=60)
+    finally:
+        process.kill()
+    return code, (cwd / "stderr").read_text(), checkpoints.epochs()[-1]
+
+
+def command_line(monkeypatch, *arguments):
+    from autorec import cli
+
+    monkeypatch.setattr(sys, "argv", ["autorec", "train", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return end.value.code or 0
+
+
+def test_the_command_is_resumed_by_the_folder_alone(tmp_path, ratings_file, monkeypatch, capsys):
+    given = ["--ratings", ratings_file.name, "--hidden", 4, "--dropout", 0.3, "--seed", 5]
+    given += ["--validation-ratio", 0.2, "--preset", "best"]
+    forever = ["--epochs", 1_000_000, "--checkpoint-every", 2, "--output", "run"]
+    code, said, epoch = train(*given, *forever, cwd=tmp_path, until=1, number=signal.SIGINT)
+    assert code == 130
+    assert said.splitlines()[-1] == (
+        f"autorec: stopped after epoch {epoch}; to go on: autorec train --resume run"
+    )
+    assert "Traceback" not in said
+    code, _, later = train("--resume", "run", cwd=tmp_path, until=epoch, number=signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert later > epoch
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert command_line(monkeypatch, "--resume", "../run", "--epochs", later + 3) == 0
+    monkeypatch.chdir(tmp_path)
+    assert command_line(monkeypatch, *given, "--epochs", later + 3, "--output", "whole") == 0
+    resumed, whole = (
+        json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("run", "whole")
+    )
+    assert len(resumed["history"]) == later + 3
+    assert resumed["config"].pop("ratings") == "../films.csv"
+    assert whole["config"].pop("ratings") == "films.csv"
+    assert resumed["config"] == whole["config"]
+    for metrics in (resumed, whole):
+        for epoch in metrics["history"]:
+            for name in ("seconds", "ratings_per_second", "rows_per_second"):
+                del epoch[name]
+    assert resumed["history"] == whole["history"]
+    assert resumed["test_rmse"] == whole["test_rmse"]
+    params = [(tmp_path / name / "model.params").read_bytes() for name in ("run", "whole")]
+    assert params[0] == params[1]
+
+    for arguments, complaint in [
+        (["--resume", "run", "--lr", "0.5"], "--resume goes on as the run began; leave out --lr"),
+        (["--resume", "run", "--checkpoint-every", "1"], "leave out --checkpoint-every"),
+        (["--resume", "run", "--epochs", "1"], "is past 1 epochs"),
+        (["--resume", "whole"], "whole has no checkpoint of autorec train to go on from"),
+    ]:
+        capsys.readouterr()
+        assert command_line(monkeypatch, *arguments) == 2
+        assert complaint in capsys.readouterr().err.splitlines()[-1]
+    ratings_file.write_text(ratings_file.read_text() + "u0,99,5\n")
+    assert command_line(monkeypatch, "--resume", "run") == 2
+    assert "other training ratings" in capsys.readouterr().err
