@@ -175,7 +175,7 @@ def train_command(
         None,
         is_eager=True,
         callback=_as_it_was_asked_for,
-        help="Go on with the run of this folder; only --epochs may be given with it.",
+        help="Go on with the run of this folder; give --epochs or --quiet with it, nothing else.",
     ),
 ) -> None:
     """Train AutoRec, by default as the section does: MovieLens-100K, a tenth held out.
@@ -187,7 +187,9 @@ def train_command(
     started = time.perf_counter()
     for option in context.params if resume else ():
         how = context.get_parameter_source(option)
-        if option not in ("resume", "epochs") and how is not None and how.name == "COMMANDLINE":
+        if option in ("resume", "epochs", "quiet"):
+            continue
+        if how is not None and how.name == "COMMANDLINE":
             raise ConfigurationError(
                 f"--resume goes on as the run began; leave out --{option.replace('_', '-')}."
             )
@@ -294,7 +296,7 @@ def train_command(
             options = {
                 option: str(value) if isinstance(value, Path) else value
                 for option, value in context.params.items()
-                if option not in ("output", "resume")
+                if option not in ("output", "resume", "quiet")
             }
             note = {"options": options, "cwd": os.getcwd()}
             checkpoints = Checkpoints(folder / CHECKPOINTS, checkpoint_every, note=note)

@@ -537,7 +537,7 @@ def test_the_command_is_resumed_by_the_folder_alone(tmp_path, ratings_file, monk
 
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert command_line(monkeypatch, "--resume", "../run", "--epochs", later + 3) == 0
+    assert command_line(monkeypatch, "--resume", "../run", "--epochs", later + 3, "--quiet") == 0
     monkeypatch.chdir(tmp_path)
     assert command_line(monkeypatch, *given, "--epochs", later + 3, "--output", "whole") == 0
     resumed, whole = (
