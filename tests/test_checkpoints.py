@@ -56,6 +56,14 @@ SPARSE = (
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """A shell in the background ignores SIGINT, and so would all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class StopError(Exception):
     """What a callback raises to end a run."""
 
