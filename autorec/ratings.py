@@ -259,8 +259,8 @@ class Ratings:
         return digest.hexdigest()
 
     def _without_duplicates(self, duplicates: Duplicates) -> Ratings:
-        # Repeated cells are one in a matrix, which is cheaper to make than a hash of each, above all
-        # for a file that goes by users.
+        # Repeated cells are one in a matrix, which is cheaper to make than a hash of each, above
+        # all for a file that goes by users.
         ones = np.ones(len(self), dtype=np.int8)
         shape = (self.num_items, self.num_users)
         if csr_matrix((ones, (self.items, self.users)), shape=shape).nnz == len(self):

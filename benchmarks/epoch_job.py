@@ -57,7 +57,7 @@ def train_torch(train: Interactions, epochs: int, units: int) -> dict[str, Any]:
     steps = -(-len(train.rated_rows()) // BATCH)
     return {
         "epoch": [each["seconds"] for each in found],
-        "optimizer_step": [each["optimizer"] / steps for each in found],
+        "optimizer_step": [each["optimizer"] / steps for each in found[1:] or found],
     }
 
 
