@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.epoch_job WAY FOLDER EPOCHS UNITS ROWS`` trains on the ratings that
 `save` left in the folder and writes notes.json there. The way is sparse, dense or torch; with ROWS
-above 0 it trains on so many rows alone, drawn at random. Where the folder has test ratings, too,
-it is evaluated.
+above 0 it trains on so many rows alone, drawn at random; else, where the folder has test ratings,
+too, it is evaluated.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def main(way: str, place: str, epochs: str, units: str, rows: str) -> None:
     else:
         net, history = train_mxnet(way, train, int(epochs), int(units))
         notes = {"epoch": [epoch.seconds for epoch in history]}
-        if (folder / "test-data.npy").exists():
+        if (folder / "test-data.npy").exists() and not chosen:
             from autorec import evaluate
             from autorec._mxnet import mx
 
