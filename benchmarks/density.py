@@ -28,7 +28,7 @@ def compare(
     folder: Path,
     shapes: Sequence[tuple[int, int]] = SHAPES,
     densities: Sequence[float] = DENSITIES,
-    rounds: int = 3,
+    rounds: int = 2,
     units: int = 500,
 ) -> str:
     """Measure, and write density.md and density.json to a folder.

@@ -42,7 +42,7 @@ QUICK = (
 )
 
 
-def compare(folder: Path, sweeps: Sequence[Sweep] = (BY_RATINGS, BY_USERS), rounds: int = 3) -> str:
+def compare(folder: Path, sweeps: Sequence[Sweep] = (BY_RATINGS, BY_USERS), rounds: int = 2) -> str:
     """Measure, and write scaling.md, scaling.json and scaling.png to a folder.
 
     Parameters
