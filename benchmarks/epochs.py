@@ -47,10 +47,16 @@ class Set:
         The first of several epochs is left out.
     batches : int
         How many batches stand for an epoch of whole rows; 0 for all.
+    ways : sequence of str
+        Those of `WAYS` that are measured.
     targets : mapping of str to float
         How many times as long as autorec's epoch another's is to take.
+    megabytes : float, optional
+        The peak memory to stay within.
     held_out : float
         The share of the ratings that the net is evaluated on after the last epoch.
+    units : int
+        Hidden units.
     """
 
     name: str
@@ -70,10 +76,13 @@ class Set:
 SETS = (
     Set("ML-100K", epochs=11, targets={TORCH: 1}),
     Set("ML-1M", epochs=4, targets={TORCH: 1}),
-    Set("ML-10M shape", 10_677, 69_878, 10_000_000, batches=4, targets={DENSE: 4, TORCH: 2.5}),
+    Set(
+        "ML-10M shape", 10_677, 69_878, 10_000_000,
+        epochs=1, batches=3, targets={DENSE: 4, TORCH: 2.5},
+    ),
     Set(
         "ML-25M shape", 59_047, 162_541, 25_000_000,
-        epochs=1, rounds=2, batches=3, targets={DENSE: 8, TORCH: 4},
+        epochs=1, rounds=2, batches=2, targets={DENSE: 8, TORCH: 4},
     ),
     Set(
         "Netflix shape", 17_770, 480_189, 100_000_000,

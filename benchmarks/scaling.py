@@ -42,7 +42,7 @@ QUICK = (
 )
 
 
-def compare(folder: Path, sweeps: Sequence[Sweep] = (BY_RATINGS, BY_USERS), rounds: int = 3) -> str:
+def compare(folder: Path, sweeps: Sequence[Sweep] = (BY_RATINGS, BY_USERS), rounds: int = 2) -> str:
     """Measure, and write scaling.md, scaling.json and scaling.png to a folder.
 
     Parameters
@@ -79,9 +79,10 @@ def measure(sweep: Sweep, rounds: int) -> list[dict[str, Any]]:
                 end="", file=sys.stderr, flush=True,
             )  # fmt: skip
             train = synthetic.interactions(sweep.rows, users, ratings)
-            _, history = train_mxnet("sparse", train, 1, sweep.units)
-            seconds[users, ratings].append(history[0].seconds)
-            print(f" {history[0].seconds:.1f} s", file=sys.stderr)
+            # The first epoch is left out: it is also the one that meets its arrays first.
+            _, history = train_mxnet("sparse", train, 2, sweep.units)
+            seconds[users, ratings].append(history[1].seconds)
+            print(f" {history[1].seconds:.1f} s", file=sys.stderr)
     steps = -(-sweep.rows // BATCH)
     return [
         {
