@@ -182,7 +182,7 @@ def train_command(
         None,
         is_eager=True,
         callback=_as_it_was_asked_for,
-        help="Go on with the run of this folder; with it give --epochs, --kvstore or --quiet alone.",
+        help="Go on with the run of this folder; with it, give --epochs, --kvstore or --quiet.",
     ),
 ) -> None:
     """Train AutoRec, by default as the section does: MovieLens-100K, a tenth held out.

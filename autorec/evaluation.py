@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,9 +54,7 @@ def accuracy(
     errors = numpy.asarray(predictions, dtype=numpy.float64) - ratings
     sums = workers.sums([(errors**2).sum(), numpy.abs(errors).sum(), len(errors)])
     squares, absolutes, count = map(float, sums)
-    return Accuracy(
-        rmse=float(numpy.sqrt(squares / count)), mae=absolutes / count, count=int(count)
-    )
+    return Accuracy(math.sqrt(squares / count), absolutes / count, int(count))
 
 
 def predict_cells(

@@ -20,6 +20,7 @@ from .errors import ConfigurationError
 #: after Ctrl-C, which has rank 0 write a checkpoint; servers after the workers.
 _GRACE = {"failed": 5.0, "stopped": 60.0, "done": 60.0}
 
+_LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
 
@@ -73,6 +74,7 @@ def launch(arguments: Sequence[str], workers: int = 2, servers: int = 1) -> int:
             for number, port in enumerate(ports):
                 # The scheduler gives ranks in the order of ports, so that worker 0 is rank 0.
                 job.start(f"worker {number}", "worker", PORT=str(port))
+            job.hand_on()
             return _follow(job, told)
         finally:
             job.end()
@@ -100,10 +102,14 @@ class _Job:
             preexec_fn=_prepare,
         )
         self.processes[name] = process
-        for source, sink in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
-            reader = threading.Thread(target=_hand_on, args=(name, source, sink), daemon=True)
-            reader.start()
-            self._readers.append(reader)
+
+    def hand_on(self) -> None:
+        """Hand on what all print; once all are started, for threads do not survive a fork."""
+        for name, process in self.processes.items():
+            for source, sink in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
+                reader = threading.Thread(target=_hand_on, args=(name, source, sink), daemon=True)
+                reader.start()
+                self._readers.append(reader)
 
     def running(self, kind: str = "") -> list[subprocess.Popen[str]]:
         return [
@@ -184,17 +190,18 @@ def _prepare() -> None:
     """Make a new process hear Ctrl-C, and die with the one that started it, whatever ends that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _hand_on(name: str, source: IO[str], sink: IO[str]) -> None:
     """Print a process's lines, with its name; also when nobody reads them it is not held up."""
+    heard = True
     for line in source:  # a progress bar's, too, which end in \r
-        if line.strip():
+        if line.strip() and heard:
             try:
-                print(f"[{name}] {line}", end="", file=sink, flush=True)
-            except (OSError, ValueError):
-                sink = open(os.devnull, "w")
+                print(f"[{name}] {line.rstrip()}", file=sink, flush=True)
+            except OSError:
+                heard = False
 
 
 def _free_ports(count: int) -> list[int]:

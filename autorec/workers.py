@@ -39,7 +39,7 @@ class Workers:
         self._store: Any = None
         self._watch: Watch | None = None
         self._num_keys = self._total_key = 0
-        self._sum_keys: dict[int, int] = {}  # by how many numbers are added up
+        self._gather_keys: dict[int, int] = {}  # by the size of what is gathered
 
     @classmethod
     def join(cls, kvstore: KVStoreName | None) -> Workers:
@@ -82,18 +82,35 @@ class Workers:
         part: NDArray[Any] = numpy.array_split(rows, self.count)[self.rank]
         return part
 
+    def gather(self, own: NDArray[Any]) -> NDArray[Any]:
+        """Return what all workers have, in the order of ranks, which all get alike.
+
+        Parameters
+        ----------
+        own : ndarray, shape (n,)
+            Of this worker; as long as every other's.
+
+        Returns
+        -------
+        ndarray, shape (workers, n)
+        """
+        if self._store is None:
+            return own[None]
+        # The servers add, in float32. Bytes, each worker's in a place of its own, survive that.
+        sent = numpy.zeros((self.count, own.nbytes), dtype=numpy.float32)
+        sent[self.rank] = numpy.ascontiguousarray(own).view(numpy.uint8)
+        array = np.array(sent, ctx=mx.cpu())
+        if own.nbytes not in self._gather_keys:
+            self._gather_keys[own.nbytes] = self.new_key()
+            self._store.init(self._gather_keys[own.nbytes], np.zeros_like(array))
+        self._store.pushpull(self._gather_keys[own.nbytes], array)
+        found: NDArray[Any] = array.asnumpy().astype(numpy.uint8).view(own.dtype)
+        return found
+
     def sums(self, values: Sequence[float]) -> NDArray[numpy.float64]:
         """Return the sum over the workers of each of some numbers, which all get alike."""
-        own = numpy.asarray(values, dtype=numpy.float64)
-        if self._store is None:
-            return own
-        array = np.array(own, dtype="float64", ctx=mx.cpu())
-        if len(own) not in self._sum_keys:
-            self._sum_keys[len(own)] = self.new_key()
-            self._store.init(self._sum_keys[len(own)], np.zeros_like(array))
-        self._store.pushpull(self._sum_keys[len(own)], array)
-        found: NDArray[numpy.float64] = array.asnumpy()
-        return found
+        sums: NDArray[numpy.float64] = self.gather(numpy.array(values, numpy.float64)).sum(axis=0)
+        return sums
 
     def total(self, arrays: list[Any]) -> list[Any]:
         """Return arrays whose sum is that of all workers' arrays, without waiting for it.
@@ -124,8 +141,8 @@ class Workers:
             If they differ from another worker's.
         """
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).digest()
-        numbers = numpy.frombuffer(digest, dtype="<u4").astype(numpy.float64)  # sums are exact
-        if not numpy.array_equal(self.sums(list(numbers)), self.count * numbers):
+        digests = self.gather(numpy.frombuffer(digest, dtype=numpy.uint8))
+        if (digests != digests[0]).any():
             raise ConfigurationError(
                 f"The {self.count} workers do not have the same ratings, settings and checkpoint; "
                 "give each the same command, and files with the same content."
