@@ -39,6 +39,7 @@ class Workers:
         self._store: Any = None
         self._watch: Watch | None = None
         self._num_keys = self._total_key = 0
+        self._total: Any = None
         self._gather_keys: dict[int, int] = {}  # by the size of what is gathered
 
     @classmethod
@@ -72,7 +73,8 @@ class Workers:
         workers._store = workers._watch.store = store = mx.kv.create(kvstore)
         workers.rank, workers.count = store.rank, store.num_workers
         workers._total_key = workers.new_key()
-        store.init(workers._total_key, np.zeros(1))
+        workers._total = np.zeros(1)
+        store.init(workers._total_key, workers._total)
         if workers.rank > 0:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         return workers
@@ -123,9 +125,11 @@ class Workers:
         if self._store is None:
             return arrays
         sums = [each.sum().as_in_ctx(mx.cpu()).astype("float32") for each in arrays]
-        array = sum(sums, np.zeros(())).reshape(1)
-        self._store.pushpull(self._total_key, array)
-        return [array]
+        # Always the same array: MXNet then sends the next sum only after this one is back, and not
+        # before, which a server would take for another worker's.
+        self._total[:] = sum(sums, np.zeros(()))
+        self._store.pushpull(self._total_key, self._total)
+        return [self._total.copy()]
 
     def check_alike(self, facts: Mapping[str, Any]) -> None:
         """Refuse to go on where the workers were given different ratings or settings.
