@@ -65,15 +65,16 @@ def launch(arguments: Sequence[str], workers: int = 2, servers: int = 1) -> int:
     threads = str(max((os.cpu_count() or 1) // workers, 1))
     for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         environment.setdefault(variable, threads)
-    job = _Job([sys.executable, "-m", "autorec", *arguments], environment)
+    serve, train = ["autorec.roles"], ["autorec", *arguments]
+    job = _Job(environment)
     with _told_to_stop() as told:
         try:
-            job.start("scheduler", "scheduler")
+            job.start("scheduler", "scheduler", serve)
             for number in range(servers):
-                job.start(f"server {number}", "server")
+                job.start(f"server {number}", "server", serve)
             for number, port in enumerate(ports):
                 # The scheduler gives ranks in the order of ports, so that worker 0 is rank 0.
-                job.start(f"worker {number}", "worker", PORT=str(port))
+                job.start(f"worker {number}", "worker", train, PORT=str(port))
             job.hand_on()
             return _follow(job, told)
         finally:
@@ -83,14 +84,14 @@ def launch(arguments: Sequence[str], workers: int = 2, servers: int = 1) -> int:
 class _Job:
     """Processes by name, and the threads that hand on what they print."""
 
-    def __init__(self, command: Sequence[str], environment: dict[str, str]) -> None:
-        self._command, self._environment = command, environment
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._environment = environment
         self.processes: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
 
-    def start(self, name: str, role: str, **environment: str) -> None:
+    def start(self, name: str, role: str, module: list[str], **environment: str) -> None:
         process = subprocess.Popen(
-            self._command,
+            [sys.executable, "-m", *module],
             env={**self._environment, "DMLC_ROLE": role, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -7,14 +7,19 @@ MXNet's launchers set. MXNet itself waits for ever for a process that is gone.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
+import signal
 import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal, cast
 
-from .errors import ConfigurationError
+from ._repairs import INSTALL, installed_flavours, repair
+from .errors import AutorecError, ConfigurationError, MXNetUnavailableError
 
 KVStoreName = Literal["dist_sync", "dist_device_sync"]
 RoleName = Literal["scheduler", "server", "worker"]
@@ -63,31 +68,22 @@ class Role:
 def serve(role: Role) -> None:
     """Be the scheduler or a server until the workers are done.
 
-    Servers only add up what the workers send. MXNet's own would also unpickle an optimizer that
-    anybody on the network may send; this one takes none.
+    Servers only add up what the workers send. MXNet's own, which run as soon as its Python is
+    imported, would also unpickle an optimizer that anybody on the network may send; these know
+    no Python.
 
     Parameters
     ----------
     role : Role
         Not a worker.
     """
-    import signal
-
-    # While MXNet serves, no handler of Python's would run.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # With the role in sight, importing MXNet is serving already, until the end of the process.
-    del os.environ["DMLC_ROLE"]
-    from ._mxnet import mx
-
-    os.environ["DMLC_ROLE"] = role.name
-    from mxnet.base import _LIB, check_call
-
-    store = mx.kv.create("dist_sync")
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would wait for MXNet's end
+    library, store = _library(), ctypes.c_void_p()
+    _check(library.MXKVStoreCreate(b"dist_sync", ctypes.byref(store)))
     watch = Watch(role)
     watch.store = store
-    kind = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
-    ignore = kind(lambda command, body, _: None)
-    check_call(_LIB.MXKVStoreRunServer(store.handle, ignore, None))
+    command = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+    _check(library.MXKVStoreRunServer(store, command(lambda *_: None), None))
     watch.end()
 
 
@@ -104,8 +100,8 @@ class Watch(threading.Thread):
 
     Attributes
     ----------
-    store : KVStore, optional
-        Once it is made.
+    store : c_void_p, optional
+        The handle of MXNet's store, once it is made.
     """
 
     def __init__(self, role: Role) -> None:
@@ -152,16 +148,17 @@ class Watch(threading.Thread):
     def _are_all_there(self) -> bool:
         # Before it knows its workers the store must not be asked, and until it has met them it
         # knows of no dead ones, even if to be heard of a second from now is too late.
-        return self.store is not None and self.store.num_workers > 0 and self._dead(_ALL, -1) > 0
+        if self.store is None:
+            return False
+        number = ctypes.c_int()
+        _check(_library().MXKVStoreGetGroupSize(self.store, ctypes.byref(number)))
+        return number.value > 0 and self._dead(_ALL, -1) > 0
 
     def _dead(self, group: int, silence: int) -> int:
         """Return how many of a group were not heard of for so many seconds, as far as is seen."""
-        from mxnet.base import _LIB, check_call
-
         number = ctypes.c_int()
-        check_call(
-            _LIB.MXKVStoreGetNumDeadNode(self.store.handle, group, ctypes.byref(number), silence)
-        )
+        dead = _library().MXKVStoreGetNumDeadNode
+        _check(dead(self.store, group, ctypes.byref(number), silence))
         return number.value
 
     def _who_is_gone(self) -> str:
@@ -178,6 +175,26 @@ class Watch(threading.Thread):
         os._exit(1)
 
 
+@cache
+def _library() -> Any:
+    """Return MXNet's library without MXNet's Python, which takes long to import."""
+    flavours = installed_flavours()
+    repair(flavours)
+    spec = importlib.util.find_spec("mxnet")
+    folders = (spec and spec.submodule_search_locations) or []
+    for path in (Path(folder) / "libmxnet.so" for folder in folders):
+        if path.exists():
+            library = ctypes.CDLL(str(path))
+            library.MXGetLastError.restype = ctypes.c_char_p
+            return library
+    raise MXNetUnavailableError(f"MXNet is not installed: {INSTALL}.")
+
+
+def _check(code: int) -> None:
+    if code != 0:
+        raise RuntimeError(_library().MXGetLastError().decode(errors="replace"))
+
+
 def _number(variable: str, default: int | None = None, most: int = 10**9) -> int:
     value = os.environ.get(variable, "" if default is None else str(default))
     if not value.isdecimal() or not 1 <= int(value) <= most:
@@ -192,3 +209,16 @@ def _refused(variable: str, wanted: str) -> ConfigurationError:
         f"{variable} {said}, and --kvstore needs it, {wanted}: start the job with a launcher that "
         "sets it, on one machine with autorec launch."
     )
+
+
+def main() -> None:
+    """Be a scheduler or a server without the command line, which takes longer to import."""
+    try:
+        serve(Role.from_environment())
+    except (AutorecError, RuntimeError) as error:
+        print(f"autorec: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, AutorecError) else 1)
+
+
+if __name__ == "__main__":
+    main()

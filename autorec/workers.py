@@ -70,7 +70,8 @@ class Workers:
         _joined.append(workers)
         atexit.register(workers._leave_at_exit)
         workers._watch = Watch(role)
-        workers._store = workers._watch.store = store = mx.kv.create(kvstore)
+        workers._store = store = mx.kv.create(kvstore)
+        workers._watch.store = store.handle
         workers.rank, workers.count = store.rank, store.num_workers
         workers._total_key = workers.new_key()
         workers._total = np.zeros(1)

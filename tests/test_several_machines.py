@@ -107,7 +107,7 @@ def job(tmp_path_factory):
         "OMP_NUM_THREADS": "1",
         "NUMBA_NUM_THREADS": "1",
     }
-    serve = ["-m", "autorec", "train", "--kvstore", "dist_sync"]
+    serve = ["-m", "autorec.roles"]
     here = str(Path(__file__).parent)
     code = f"import sys; sys.path.insert(0, {here!r}); import test_several_machines as here"
     train = ["-c", f"{code}; here.work(here.Path({str(folder)!r}))"]
