@@ -31,7 +31,7 @@ notebook: $(INSTALLED) ## open the notebook (Python 3.9 to 3.11)
 	@$(call needs,jupyter,Python 3.9 to 3.11,python3.11)
 	$(VENV)/bin/jupyter notebook notebooks/autorec.ipynb
 
-bench: $(INSTALLED) ## measure time and memory beside d2l (Python 3.9 to 3.11)
+bench: $(INSTALLED) ## measure time and memory, e.g. ARGS="epochs --set ML-1M" or ARGS=--help
 	@$(VENV)/bin/python -m benchmarks $(ARGS)
 
 lint: $(INSTALLED) ## check style and types
@@ -46,7 +46,8 @@ constraints: ## resolve constraints.txt again; ARGS=--upgrade moves to the newes
 	trap 'rm -rf "$$room"' EXIT
 	"$$python" -m venv "$$room"
 	"$$room/bin/python" -m pip --disable-pip-version-check install -qq uv
-	"$$room/bin/uv" pip compile --quiet --universal --python-version 3.9 --all-extras \
+	"$$room/bin/uv" pip compile --quiet --universal --python-version 3.9 \
+	    $(foreach extra,cpu cu112 fast onnx notebook test dev,--extra $(extra)) \
 	    --no-annotate --no-emit-index-url --custom-compile-command 'make constraints' \
 	    $(ARGS) --output-file constraints.txt pyproject.toml >/dev/null
 

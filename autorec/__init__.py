@@ -38,6 +38,7 @@ repair_quietly()
 # the name is first used: what needs no MXNet starts at once, and works without it.
 _MODULES = {
     "baselines": ("BiasedMF", "BiasedMeans", "Means"),
+    "checkpoints": ("Checkpoints",),
     "devices": ("contexts", "try_all_gpus"),
     "errors": ("AutorecError",),
     "evaluation": ("Accuracy", "accuracy", "evaluate", "predict_cells"),
@@ -67,6 +68,7 @@ __all__ = [
     "AutorecError",
     "BiasedMF",
     "BiasedMeans",
+    "Checkpoints",
     "Epoch",
     "History",
     "Interactions",

@@ -7,7 +7,6 @@ renaming it is what makes it a checkpoint: killed at any moment, a run leaves wh
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ from zipfile import BadZipFile
 import numpy
 
 from .errors import DataCorruptError
+from .files import sha256, sync_folder
 
 #: What this release writes, and all that it reads.
 FORMAT = 1
@@ -46,13 +46,16 @@ def write_folder(path: Path, body: Mapping[str, Any], arrays: Mapping[str, Any])
             numpy.savez(file, **arrays)
         with _written(temporary / _STATE) as file:
             file.write(json.dumps(body, indent=1).encode())
-        sums = {name: _sha256(temporary / name) for name in (_ARRAYS, _STATE)}
+        sums = {}
+        for name in (_ARRAYS, _STATE):
+            with (temporary / name).open("rb") as file:
+                sums[name] = sha256(file)
         with _written(temporary / _MANIFEST) as file:
             file.write(json.dumps({"checkpoint": FORMAT, "sha256": sums}, indent=1).encode())
-        _sync(temporary)
+        sync_folder(temporary)
         remove_folder(path)
         os.rename(temporary, path)
-        _sync(path.parent)
+        sync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -167,29 +170,17 @@ def _manifest(path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _checked(path: Path, sha256: str) -> Iterator[IO[bytes]]:
+def _checked(path: Path, checksum: str) -> Iterator[IO[bytes]]:
     """Open a file whose checksum is that."""
     try:
         file = path.open("rb")
     except OSError as error:
         raise DataCorruptError(f"{path} is missing, so its checkpoint is damaged.") from error
     with file:
-        if _digest(file) != sha256:
+        if sha256(file) != checksum:
             raise DataCorruptError(f"{path} is damaged: its checksum is not the manifest's.")
         file.seek(0)
         yield file
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return _digest(file)
-
-
-def _digest(file: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    for block in iter(lambda: file.read(1 << 20), b""):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 @contextmanager
@@ -199,12 +190,3 @@ def _written(path: Path) -> Iterator[IO[bytes]]:
         yield file
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder last a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -402,6 +402,7 @@ def reproduce_command(
         help="The folder of results; those it has are not run again.  "
         "[default: runs/reproduction, or runs/quick]",
     ),
+    quiet: bool = typer.Option(False, "--quiet", help="Print the tables alone, and no progress."),
 ) -> None:
     """Run the paper's protocol and print its tables beside the published figures.
 
@@ -422,7 +423,7 @@ def reproduce_command(
         tables, splits = experiments.quick(tables), 1
     output = output or Path("runs") / ("quick" if quick else "reproduction")
     sources = {"100k": ml_100k, "1m": ml_1m}
-    with tqdm(desc="Runs", unit="run", smoothing=0) as bar:
+    with tqdm(desc="Runs", unit="run", smoothing=0, disable=quiet) as bar:
 
         def progress(name: str, done: int, total: int) -> None:
             bar.total = total

@@ -1,12 +1,14 @@
-"""Files: written whole or not at all."""
+"""Files: written whole or not at all, on the disk for sure, and told apart by checksum."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 
 @contextmanager
@@ -32,6 +34,23 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(file: IO[bytes]) -> str:
+    """Return the SHA-256 of what is left to read in a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    for block in iter(lambda: file.read(1 << 20), b""):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _umask() -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ModelError
-from .files import replacing
+from .files import replacing, sha256, sync_folder
 
 FORMAT, VERSION = "autorec model", 1
 MANIFEST = "manifest.json"
@@ -70,7 +70,7 @@ def write_model(
     body = {"format": FORMAT, "format_version": VERSION, **manifest, "files": named}
     with replacing(folder / MANIFEST) as path:
         path.write_text(json.dumps({**body, "sha256": _digest(body)}, indent=1) + "\n")
-    _sync(folder)
+    sync_folder(folder)
     keep = {MANIFEST, *(each["file"] for each in named.values())}
     for path in folder.iterdir():
         if path.name not in keep:
@@ -132,22 +132,10 @@ def _is_ours(path: Path) -> bool:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return {"sha256": digest.hexdigest(), "size": path.stat().st_size}
+        return {"sha256": sha256(file), "size": path.stat().st_size}
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:
     text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    """Make renames in a folder last a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

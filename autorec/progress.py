@@ -17,8 +17,9 @@ from .history import History
 class Progress:
     """What a run has come to: its epochs, and the weights by parameter, on the first device.
 
-    `last` are those of the last epoch; `mean` that of `averaging`, empty without it; `best` those
-    that the net would end with.
+    `last` are those of the last epoch and `mean` that of `averaging`, both empty without it, for
+    then the net has the last; `best` those that the net would end with, empty where these are the
+    last.
     """
 
     history: History = field(default_factory=History)
@@ -29,12 +30,13 @@ class Progress:
     def state(self, net: Any) -> dict[str, Any]:
         """Return the weights by name, for a checkpoint."""
         names = _names(net)
-        parts = {"weights": self.last, "mean": self.mean, "best": self.best}
+        last = self.last or [parameter.data() for parameter in net.collect_params().values()]
+        parts = {"weights": last, "mean": self.mean, "best": self.best}
         return {name: dict(zip(names, values)) for name, values in parts.items()}
 
     @classmethod
-    def of(cls, net: Any, history: History, state: Mapping[str, Any]) -> Progress:
-        """Return the progress that a checkpoint has."""
+    def resume(cls, net: Any, history: History, state: Mapping[str, Any]) -> Progress:
+        """Return the progress that a checkpoint has, and give the net its last weights."""
         (first, *_) = net.collect_params().values()
         context = first.list_ctx()[0]
         names = _names(net)
@@ -42,7 +44,8 @@ class Progress:
             [np.array(part[name], part[name].dtype, ctx=context) for name in names if name in part]
             for part in (state["weights"], state["mean"], state["best"])
         )
-        return cls(history, last, mean, best)
+        load_weights(net, last)
+        return cls(history, mean=mean, best=best)
 
 
 def load_weights(net: Any, values: Sequence[Any]) -> None:

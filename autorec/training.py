@@ -204,8 +204,7 @@ def fit(
             net(np.zeros((1, train.shape[1]), ctx=context))
     if begun is not None:
         state = begun.state()
-        progress = Progress.of(net, begun.history, state)
-        load_weights(net, progress.last)
+        progress = Progress.resume(net, begun.history, state)
         steps.restore(state["steps"])
         shuffle.bit_generator.state = state["shuffle"]
     if several:
@@ -309,10 +308,10 @@ def repeat_epochs(
             break
         trainer.set_learning_rate(learning_rate * learning_rate_decay ** (number - 1))
         epoch = run_epoch(number)
-        last = progress.last = weights()
         if averaging:
+            progress.last = weights()
             share = (1 - averaging) / (1 - averaging**number)
-            means = zip(progress.mean or last, last)
+            means = zip(progress.mean or progress.last, progress.last)
             progress.mean = [old + share * (new - old) for old, new in means]
             load_weights(net, progress.mean)
         epoch = replace(
@@ -328,13 +327,13 @@ def repeat_epochs(
                 )
         history.epochs.append(epoch)
         if validation_rmse is None or history.best is epoch:
-            progress.best = progress.mean or last
+            progress.best = progress.mean or ([] if validation_rmse is None else weights())
         if after_epoch is not None:
             after_epoch()
         if on_epoch is not None:
             on_epoch(epoch)
         if averaging:
-            load_weights(net, last)
+            load_weights(net, progress.last)
     load_weights(net, progress.best)
     return history
 

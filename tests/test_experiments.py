@@ -165,6 +165,11 @@ def test_the_command_prints_the_table(tmp_path, monkeypatch, capsys):
     assert (output / "hidden-units.png").read_bytes().startswith(b"\x89PNG")
     assert len(files(output)) == 4
 
+    monkeypatch.setattr("sys.argv", ["autorec", *arguments, "--devices", "cpu", "--quiet"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr() == (out, ""), "all is there, and nothing else is said"
+
     monkeypatch.setattr("sys.argv", ["autorec", "reproduce", "--table", "ml-2m"])
     with pytest.raises(SystemExit, match="2"):
         cli.main()

@@ -140,6 +140,17 @@ def test_the_content_tells_what_is_gzipped_not_the_name(tmp_path):
     assert len(read_ratings(plain)) == 1
 
 
+@pytest.mark.parametrize("last", ["x", str(2**63 + 1)], ids=["text", "unsigned"])
+def test_a_long_files_ids_are_of_one_type(tmp_path, last):
+    path = tmp_path / "ratings.csv"
+    lines = [f"{number:07},1,3" for number in range(60_000)]
+    path.write_text("\n".join(["user,item,rating", *lines, f"{last},1,3"]) + "\n")
+    ids = read_ratings(path).user_ids
+    expected = ["0000000", "0000001"] if last == "x" else [0, 1]
+    assert ids[:2].tolist() == expected
+    assert str(ids[-1]) == last
+
+
 def test_repeated_ratings_keep_the_last_on_request(tmp_path):
     path = tmp_path / "ratings.csv"
     path.write_text("1,2,3\n2,2,3\n1,2,4\n")
