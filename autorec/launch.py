@@ -50,7 +50,7 @@ def launch(arguments: Sequence[str], workers: int = 2, servers: int = 1) -> int:
     arguments = list(arguments)
     if not any(each.startswith(("--kvstore", "--resume")) for each in arguments):
         arguments[1:1] = ["--kvstore", "dist_sync"]
-    scheduler, *ports = _free_ports(1 + workers)
+    scheduler, *ports = free_ports(1 + workers)
     environment = {
         **os.environ,
         "DMLC_PS_ROOT_URI": "127.0.0.1",
@@ -205,7 +205,7 @@ def _hand_on(name: str, source: IO[str], sink: IO[str]) -> None:
                 heard = False
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that are free on loopback, in ascending order."""
     sockets = [socket.socket() for _ in range(count)]
     try:

@@ -93,7 +93,7 @@ def work(folder):
 def job(tmp_path_factory):
     """Two workers train all cases, then worker 1 is killed; nobody looks after the others."""
     folder = tmp_path_factory.mktemp("job")
-    port, *_ = launch._free_ports(1)
+    port, *_ = launch.free_ports(1)
     environment = {
         **os.environ,
         "DMLC_PS_ROOT_URI": "127.0.0.1",
@@ -396,7 +396,7 @@ def test_a_wrong_variable_is_named(environment, capsys, name, value, said):
 
 
 def test_a_process_that_the_others_do_not_join_ends_with_a_word(environment):
-    port, *_ = launch._free_ports(1)
+    port, *_ = launch.free_ports(1)
     for name, value in {
         "DMLC_ROLE": "scheduler", "DMLC_PS_ROOT_URI": "127.0.0.1", "DMLC_PS_ROOT_PORT": str(port),
         "DMLC_INTERFACE": "lo", "AUTOREC_JOIN_TIMEOUT": "1",
