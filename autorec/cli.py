@@ -299,7 +299,9 @@ def train_command(
     )
     workers = Workers.join(kvstore)
     first = workers.rank == 0  # which alone speaks and writes
-    quiet = quiet or not first
+    if not first:
+        quiet = True
+        warnings.simplefilter("ignore")
     if not quiet:
         print(sizes)
     wanted = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"

@@ -61,7 +61,8 @@ def launch(arguments: Sequence[str], workers: int = 2, servers: int = 1) -> int:
         "DMLC_NODE_HOST": "127.0.0.1",
         "PYTHONUNBUFFERED": "1",
     }
-    environment.pop("DMLC_RANK", None)
+    for variable in ("DMLC_RANK", "PORT"):  # would be taken for a process's own
+        environment.pop(variable, None)
     threads = str(max((os.cpu_count() or 1) // workers, 1))
     for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         environment.setdefault(variable, threads)

@@ -126,7 +126,7 @@ def fit(
     ------
     ConfigurationError
         If there is nothing to train on, Gluon has no such optimizer, there is patience without
-        validation, or a run is resumed with other settings or ratings.
+        validation, a run is resumed with other settings or ratings, or workers have different ones.
     DataCorruptError
         If none of the checkpoints can be used.
     TrainingError
@@ -150,6 +150,10 @@ def fit(
     sparse = is_sparse(compute, net, train, contexts)
     workers = workers or Workers()
     several = workers.count > 1
+    if several and optimizer.lower() == "sgld":
+        raise ConfigurationError(
+            "sgld draws, which several workers do differently; choose another optimizer."
+        )
     begun, trail = None, None
     if checkpoints is not None:
         begun = checkpoints.begin(resume)

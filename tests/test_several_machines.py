@@ -1,5 +1,6 @@
 """Training over several workers, as real processes on loopback, against one process."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from autorec.checkpoints import Checkpoints
 from autorec.errors import ConfigurationError, TrainingError
 from autorec.recommender import Recommender
 from autorec.training import _epoch_seed
+from autorec.workers import Workers, leave
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -44,8 +46,6 @@ def run(case, **more):
 
 def work(folder):
     """What each worker of `job` does: train, leave the results, and lose worker 1."""
-    from autorec.workers import Workers, leave
-
     workers = Workers.join("dist_sync")
     results, arrays, said = {}, {}, {}
 
@@ -53,9 +53,8 @@ def work(folder):
         results[name] = history
         arrays.update({f"{name}/{key}": value for key, value in values.items()})
 
-    sparse = [] if __import__("importlib").util.find_spec("numba") else ["sparse"]
     for case in CASES:
-        if not any(name in case for name in sparse):
+        if "sparse" not in case or importlib.util.find_spec("numba"):
             keep(case, *run(case, workers=workers))
     model = Recommender(**DEEP).fit(learned(), workers=workers)
     keep("deep", figures(model.history_), weights(model.net_))
@@ -188,6 +187,14 @@ def test_a_resumed_job_ends_in_the_same_bits(job):
 
 def test_workers_draw_dropout_of_their_own():
     assert _epoch_seed(3, 1, 0) != _epoch_seed(3, 1, 1)
+
+
+def test_an_optimizer_that_draws_is_for_one_worker():
+    class Two(Workers):
+        count = property(lambda self: 2, lambda self, value: None)
+
+    with pytest.raises(ConfigurationError, match="sgld draws"):
+        trained(optimizer="sgld", workers=Two())
 
 
 def test_sums_are_exact(job):
