@@ -21,8 +21,10 @@ from . import model_commands, movielens
 from .checkpoints import Checkpoints
 from .errors import AutorecError, ConfigurationError
 from .files import replacing
+from .launch import launch
 from .ratings import Ratings
 from .reading import read_ratings
+from .roles import KVStoreName, Role, serve
 from .splits import given_split, last_split, random_split
 
 #: In a run's folder.
@@ -165,6 +167,11 @@ def train_command(
     compute: Literal["auto", "dense", "sparse"] = typer.Option(
         "auto", help="Whole rows, or rated cells alone, which numba makes fast; the same numbers."
     ),
+    kvstore: Optional[KVStoreName] = typer.Option(
+        None,
+        help="Train with the other workers of a job, which the DMLC_* variables describe; see "
+        "autorec launch.  [default: alone]",
+    ),
     seed: int = typer.Option(0, min=0, help="Of split, weights, order and dropout."),
     output: Optional[Path] = typer.Option(None, help="A new folder.  [default: runs/NAME-TIME]"),
     quiet: bool = typer.Option(False, "--quiet", help="Print the result alone, and no progress."),
@@ -175,7 +182,7 @@ def train_command(
         None,
         is_eager=True,
         callback=_as_it_was_asked_for,
-        help="Go on with the run of this folder; give --epochs or --quiet with it, nothing else.",
+        help="Go on with the run of this folder; with it, give --epochs, --kvstore or --quiet.",
     ),
 ) -> None:
     """Train AutoRec, by default as the section does: MovieLens-100K, a tenth held out.
@@ -185,9 +192,14 @@ def train_command(
     otherwise, can be resumed.
     """
     started = time.perf_counter()
+    if kvstore is not None:
+        role = Role.from_environment()
+        if role.name != "worker":
+            serve(role)
+            return
     for option in context.params if resume else ():
         how = context.get_parameter_source(option)
-        if option in ("resume", "epochs", "quiet"):
+        if option in ("resume", "epochs", "kvstore", "quiet"):
             continue
         if how is not None and how.name == "COMMANDLINE":
             raise ConfigurationError(
@@ -238,6 +250,7 @@ def train_command(
     from .history import Epoch
     from .recommender import Recommender
     from .report import describe, run_folder, write_report
+    from .workers import Workers
 
     given = {
         "view": view,
@@ -284,13 +297,20 @@ def train_command(
         + (f"{len(chooser):,} to choose the epoch, " if chooser else "")
         + f"{len(held_out):,} held out"
     )
+    workers = Workers.join(kvstore)
+    first = workers.rank == 0  # which alone speaks and writes
+    if not first:
+        quiet = True
+        warnings.simplefilter("ignore")
     if not quiet:
         print(sizes)
     wanted = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    claim = nullcontext(resume) if resume else run_folder(wanted, numbered=output is None)
+    claim: Any = nullcontext(resume or wanted)
+    if first and not resume:
+        claim = run_folder(wanted, numbered=output is None)
     begun = context.obj.epoch if resume else 0
     look: dict[str, Any] = {"initial": begun, "desc": "Training", "unit": "epoch", "disable": quiet}
-    with claim as folder, tqdm(total=model.num_epochs, **look) as bar:
+    with workers, claim as folder, tqdm(total=model.num_epochs, **look) as bar:
         checkpoints = None
         if checkpoint_every:
             options = {
@@ -315,6 +335,7 @@ def train_command(
                 on_epoch=show,
                 checkpoints=checkpoints,
                 resume=context.obj if resume else False,
+                workers=workers,
             )
         except KeyboardInterrupt:
             done = checkpoints.epochs() if checkpoints else []
@@ -322,11 +343,15 @@ def train_command(
                 raise
             raise KeyboardInterrupt(
                 f" after epoch {done[-1]}; to go on: "
-                f"autorec train --resume {shlex.quote(str(folder))}"
+                + ("autorec" if kvstore is None else "start the job again with")
+                + f" train --resume {shlex.quote(str(folder))}"
             ) from None
+        if not first:
+            return
         result = accuracy(model.predict(*held_out.pairs()), held_out.values)
         facts["num_test_cold"] = cold = int(model.is_cold(*held_out.pairs()).sum())
         config = {**source, "preset": preset, **model.get_params()}
+        config.update(kvstore=kvstore, workers=workers.count)
         write_report(folder, model.net_, model.history_, result, facts, config)
         model.save(folder / "model")
     if cold and not quiet:
@@ -342,6 +367,22 @@ def train_command(
         f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {model.history_.best.epoch} "
         f"epochs; {time.perf_counter() - started:.1f} s in all"
     )
+
+
+@app.command("launch")
+def launch_command(
+    arguments: list[str] = typer.Argument(
+        ..., metavar="-- train ...", help="What each of them runs: autorec train, as alone."
+    ),
+    workers: int = typer.Option(2, min=1, help="Processes that train."),
+    servers: int = typer.Option(1, min=1, help="Processes that add up gradients."),
+) -> None:
+    """Try out training over several machines, by several processes on this one.
+
+    Starts a scheduler, servers and workers that speak over loopback. Each line that they print
+    begins with who prints it. If one fails, all are ended.
+    """
+    sys.exit(launch(arguments, workers, servers))
 
 
 @app.command("reproduce")
@@ -436,7 +477,18 @@ def _stem(path: Path) -> str:
 
 
 def main() -> None:
-    """Run the command line.
+    """Run the command line, see `run`."""
+    try:
+        run()
+    except SystemExit as end:
+        joined = sys.modules.get(f"{__package__}.workers")
+        if end.code and joined:
+            joined.leave(end.code)
+        raise
+
+
+def run() -> None:
+    """Run the command line, and exit.
 
     Exit codes: 0; 2 for usage, input or settings that cannot be used; 1 for what the machine could
     not do, a full disk for example; 130 for Ctrl-C.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from .errors import ConfigurationError
 from .interactions import Interactions
 from .model import AutoRec
 from .sparse import Compute, is_sparse, predict_sparse
+from .workers import Workers
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,9 @@ class Accuracy:
     count: int
 
 
-def accuracy(predictions: NDArray[Any], ratings: NDArray[Any]) -> Accuracy:
+def accuracy(
+    predictions: NDArray[Any], ratings: NDArray[Any], workers: Workers | None = None
+) -> Accuracy:
     """Compare predictions with ratings.
 
     RMSE = sqrt(Σ (r - r̂)² / n), MAE = Σ |r - r̂| / n.
@@ -33,23 +37,24 @@ def accuracy(predictions: NDArray[Any], ratings: NDArray[Any]) -> Accuracy:
     Parameters
     ----------
     predictions, ratings : ndarray of float, shape (n,)
+    workers : Workers, optional
+        Among whom the ratings are shared out; each returns the accuracy over those of all.
 
     Raises
     ------
     ConfigurationError
         If there is nothing to compare, or the lengths differ.
     """
-    if len(ratings) == 0 or len(predictions) != len(ratings):
+    workers = workers or Workers()
+    if len(predictions) != len(ratings) or workers.sums([len(ratings)])[0] == 0:
         raise ConfigurationError(
             f"{len(predictions)} predictions cannot be compared with {len(ratings)} ratings; "
             "give as many of one as of the other, at least one."
         )
     errors = numpy.asarray(predictions, dtype=numpy.float64) - ratings
-    return Accuracy(
-        rmse=float(numpy.sqrt(numpy.mean(errors**2))),
-        mae=float(numpy.mean(numpy.abs(errors))),
-        count=len(ratings),
-    )
+    sums = workers.sums([(errors**2).sum(), numpy.abs(errors).sum(), len(errors)])
+    squares, absolutes, count = map(float, sums)
+    return Accuracy(math.sqrt(squares / count), absolutes / count, int(count))
 
 
 def predict_cells(
@@ -118,15 +123,19 @@ def evaluate(
     clip: tuple[float, float] | None = None,
     cold: float | None = None,
     compute: Compute = "auto",
+    workers: Workers | None = None,
 ) -> Accuracy:
     """Compare a net's predictions from `inputs` with the ratings in `test`.
 
-    Parameters as in `predict_cells`, with the ratings of `test` as the truth.
+    Parameters as in `predict_cells`, with the ratings of `test` as the truth. Each of several
+    `workers` predicts a share of the rows, and all return the accuracy over all.
     """
+    if workers is not None and workers.count > 1:
+        test = test.only(workers.share(test.rated_rows()))
     predicted = predict_cells(
         net, inputs, test, contexts, batch_size, clip=clip, cold=cold, compute=compute
     )
-    return accuracy(predicted, test.matrix.data)
+    return accuracy(predicted, test.matrix.data, workers)
 
 
 def _predict_dense(

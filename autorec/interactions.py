@@ -66,6 +66,21 @@ class Interactions:
         """Whether every rating is above 0, so that the sign of a row is its mask."""
         return bool((self.matrix.data > 0).all())
 
+    def only(self, rows: NDArray[Any]) -> Interactions:
+        """Return a matrix of the same shape with the ratings of some rows alone.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+        """
+        counts = np.diff(self.matrix.indptr)
+        wanted = np.zeros(len(counts), dtype=bool)
+        wanted[rows] = True
+        cells = np.repeat(wanted, counts)
+        indptr = np.concatenate([[0], np.cumsum(counts * wanted)])
+        parts = self.matrix.data[cells], self.matrix.indices[cells], indptr
+        return Interactions(csr_matrix(parts, self.matrix.shape), self.view)
+
     def rated_rows(self) -> NDArray[np.int64]:
         """Return the rows that have a rating, in order."""
         return np.flatnonzero(np.diff(self.matrix.indptr))

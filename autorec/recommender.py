@@ -30,6 +30,7 @@ from .reading import as_ratings
 from .scores import best_items, codes, nearest
 from .sparse import Compute
 from .training import Loss, fit
+from .workers import Workers
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,7 @@ decay_biases, decay_power, averaging, patience
         on_epoch: Callable[[Epoch], None] | None = None,
         checkpoints: Checkpoints | None = None,
         resume: bool | Checkpoint = False,
+        workers: Workers | None = None,
     ) -> Recommender:
         """Train a new net.
 
@@ -196,7 +198,7 @@ decay_biases, decay_power, averaging, patience
             Held out, of users and items in `ratings`: the best epoch by these is kept.
         test : the same, optional
             Reported after each epoch and used for nothing else.
-        on_epoch, checkpoints, resume
+        on_epoch, checkpoints, resume, workers
             As of `fit`. Layers are not pretrained again when a run is resumed.
 
         Returns
@@ -234,6 +236,7 @@ decay_biases, decay_power, averaging, patience
             "contexts": contexts(self.devices),
             "compute": self.compute,
             "seed": self.random_state,
+            "workers": workers,
         }
         start = None
         if checkpoints is not None:

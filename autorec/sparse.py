@@ -21,6 +21,7 @@ from .errors import ConfigurationError
 from .interactions import Interactions
 from .model import AutoRec
 from .steps import encoder_layers, make_trainer, optimizer_state, restore_optimizer
+from .workers import Workers
 
 Compute = Literal["auto", "dense", "sparse"]
 
@@ -75,7 +76,7 @@ class SparseSteps:
     """Steps that compute rated cells alone; the counterpart of `DenseSteps`.
 
     Adam on one context updates the two large matrices by a kernel, which needs no array for the
-    gradient; every other optimizer, and several contexts, go by the trainer.
+    gradient; every other optimizer, several contexts and several workers go by the trainer.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ class SparseSteps:
         On the CPU.
     scale : float
         What a squared error adds to the loss.
-    optimizer, learning_rate, weight_decay, decays
+    optimizer, learning_rate, weight_decay, decays, workers
         As of `DenseSteps`.
     """
 
@@ -101,7 +102,9 @@ class SparseSteps:
         weight_decay: float,
         *,
         decays: NDArray[Any] | None = None,
+        workers: Workers | None = None,
     ) -> None:
+        self.workers = workers or Workers()
         self.net, self.train, self.contexts, self.scale = net, train, contexts, scale
         self._decays = decays
         for context in contexts:  # gives the parameters their shapes
@@ -109,17 +112,19 @@ class SparseSteps:
         matrices = [encoder_layers(net)[0].weight, net.decoder.weight]
         parameters = list(net.collect_params().values())
         self._adam = None
-        if len(contexts) == 1 and optimizer.lower() == "adam":
+        alone = self.workers.count == len(contexts) == 1
+        if alone and optimizer.lower() == "adam":
             parameters = [each for each in parameters if all(each is not one for one in matrices)]
             columns = numpy.full(train.shape[1], weight_decay) if decays is None else decays
             self._adam = _Adam(*_matrices(net, contexts[0]), columns.astype(numpy.float32))
         elif decays is not None:
             for matrix in matrices:
                 matrix.wd_mult = 0.0  # _shared_step adds it to the gradient
-        self.trainer = make_trainer(parameters, optimizer, learning_rate, weight_decay)
+        rates = optimizer, learning_rate, weight_decay
+        self.trainer = make_trainer(parameters, *rates, self.workers)
 
     def step(self, rows: NDArray[Any]) -> list[Any]:
-        """Update the weights from some rows; return their squared errors, an array a device."""
+        """Update the weights from a batch of rows, as `DenseSteps.step` does."""
         if self._adam is not None:
             context = self.contexts[0]
             matrices = self._adam.encoder, self._adam.decoder
@@ -136,7 +141,10 @@ class SparseSteps:
         from .kernels import gradient
 
         found = []
-        for context, part in zip(self.contexts, numpy.array_split(rows, len(self.contexts))):
+        own = numpy.array_split(self.workers.share(rows), len(self.contexts))
+        # Gradients are added up over the devices of all workers, and the decay is due once.
+        decays = self._decays if self.workers.rank == 0 else None
+        for context, part in zip(self.contexts, own):
             encoder, decoder = encoder_layers(self.net)[0].weight, self.net.decoder.weight
             if len(part) == 0:  # the trainer expects a gradient from each device all the same
                 for parameter in self.trainer._params:
@@ -147,9 +155,9 @@ class SparseSteps:
                 self.net, self.train.matrix[part], *matrices, context, self.scale
             )
             by_encoder, by_decoder = (gradient(*each) for each in sums)
-            if self._decays is not None and context is self.contexts[0]:
+            if decays is not None and context is self.contexts[0]:
                 for by, weight in zip((by_encoder, by_decoder), matrices):
-                    by += len(rows) * self._decays[:, None].astype(numpy.float32) * weight
+                    by += len(rows) * decays[:, None].astype(numpy.float32) * weight
             _give(encoder, context, by_encoder.T)
             _give(decoder, context, by_decoder)
             found.append(errors)

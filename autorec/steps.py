@@ -12,6 +12,7 @@ from ._mxnet import autograd, gluon, mx, np
 from .devices import split_rows
 from .errors import ConfigurationError
 from .interactions import Interactions
+from .workers import Workers
 
 
 def squared_error(predictions: Any, ratings: Any) -> Any:
@@ -38,10 +39,11 @@ def update(
     labels: Sequence[Any],
     rows: int,
     penalty: Callable[[], Any] | None = None,
+    batch: int | None = None,
 ) -> tuple[list[Any], list[Any]]:
-    """Take one optimizer step on a batch that is spread over devices.
+    """Take one optimizer step on a batch that is spread over devices, and perhaps workers.
 
-    The gradient is the sum over the rows of all devices, divided by `rows`: it does not depend on
+    The gradient is the sum over the rows of all devices, divided by `batch`: it does not depend on
     how the rows fall on the devices.
 
     Parameters
@@ -56,15 +58,19 @@ def update(
     labels : sequence of ndarray
         For each device what its outputs are compared with.
     rows : int
-        The batch's rows over all devices.
+        The batch's rows over all devices; 0 where other workers have them all, and the inputs
+        count for nothing.
     penalty : callable, optional
         Returns what the objective has besides the losses' mean, from the first device's parameters.
+    batch : int, optional
+        The batch's rows over all workers; `rows` by default.
 
     Returns
     -------
     outputs, losses : list of ndarray
         One for each device that has rows of the batch.
     """
+    batch = batch or rows
     with autograd.record():
         outputs = [net(*arguments) for arguments in inputs]
         losses = [loss(output, label) for output, label in zip(outputs, labels)]
@@ -72,14 +78,20 @@ def update(
         # the trainer expects one from each device.
         weighted = losses[:rows] + [spare * 0 for spare in losses[rows:]]
         if penalty is not None:
-            weighted.append(penalty() * rows)
+            weighted.append(penalty() * batch)
     autograd.backward(weighted)
-    trainer.step(rows)
+    trainer.step(batch)
     return outputs[:rows], losses[:rows]
 
 
-def make_trainer(parameters: Any, optimizer: str, learning_rate: float, weight_decay: float) -> Any:
-    """Return a `gluon.Trainer`.
+def make_trainer(
+    parameters: Any,
+    optimizer: str,
+    learning_rate: float,
+    weight_decay: float,
+    workers: Workers | None = None,
+) -> Any:
+    """Return a `gluon.Trainer`, which adds up the gradients of all workers.
 
     Raises
     ------
@@ -93,7 +105,16 @@ def make_trainer(parameters: Any, optimizer: str, learning_rate: float, weight_d
             f"There is no optimizer {optimizer!r}; choose one of {', '.join(known)}."
         )
     options = {"learning_rate": learning_rate, "wd": weight_decay}
-    return gluon.Trainer(parameters, optimizer, options)
+    return gluon.Trainer(parameters, optimizer, options, **(workers or Workers()).trainer_options())
+
+
+def connect(trainer: Any) -> None:
+    """Let a trainer's store take the parameters' values before any step; rank 0's become all's."""
+    # As Trainer.load_states does.
+    if not trainer._kv_initialized:
+        trainer._init_kvstore()
+    if trainer._params_to_init:
+        trainer._init_params()
 
 
 def optimizer_state(trainer: Any) -> dict[str, Any]:
@@ -132,11 +153,7 @@ def restore_optimizer(trainer: Any, state: Mapping[str, Any]) -> None:
     ConfigurationError
         If it is of one optimizer for all devices, and the trainer has one on each, or the reverse.
     """
-    # As Trainer.load_states does: the store takes the parameters' values, before any step.
-    if not trainer._kv_initialized:
-        trainer._init_kvstore()
-    if trainer._params_to_init:
-        trainer._init_params()
+    connect(trainer)
     updaters = _updaters(trainer)
     if len(updaters) != len(state["updaters"]):
         raise ConfigurationError(
@@ -182,6 +199,8 @@ class DenseSteps:
     decays : ndarray of float, shape (columns,), optional
         The weight decay of what the two large matrices hold for each column; `weight_decay` by
         default.
+    workers : Workers, optional
+        Each takes a share of every batch; the step is that of one worker on the whole batch.
     """
 
     def __init__(
@@ -195,7 +214,9 @@ class DenseSteps:
         weight_decay: float,
         *,
         decays: NDArray[Any] | None = None,
+        workers: Workers | None = None,
     ) -> None:
+        self.workers = workers or Workers()
         self.net, self.train, self.contexts, self.scale = net, train, contexts, scale
         self._signs_are_masks = train.positive
         self._decays = None if decays is None else np.array(decays, ctx=contexts[0])
@@ -204,17 +225,28 @@ class DenseSteps:
                 matrix.wd_mult = 0.0  # _penalty takes its place
         # A list, in the net's order: Gluon sorts a dict by names, which count a process's layers.
         parameters = list(net.collect_params().values())
-        self.trainer = make_trainer(parameters, optimizer, learning_rate, weight_decay)
+        rates = optimizer, learning_rate, weight_decay
+        self.trainer = make_trainer(parameters, *rates, self.workers)
 
     def step(self, rows: NDArray[Any]) -> list[Any]:
-        """Update the weights from some rows; return their squared errors, an array a device."""
-        ratings = split_rows(self.train.dense(rows), self.contexts)
+        """Update the weights from a batch of rows, of which each worker takes its share.
+
+        Returns
+        -------
+        list of ndarray
+            Squared errors of this worker's share, an array for each device that has part of it.
+        """
+        own = self.workers.share(rows)
+        shown = own if len(own) else rows[:1]
+        ratings = split_rows(self.train.dense(shown), self.contexts)
         arguments = [ratings]
         if not self._signs_are_masks:
-            arguments.append(split_rows(self.train.mask(rows), self.contexts))
+            arguments.append(split_rows(self.train.mask(shown), self.contexts))
         inputs = list(zip(*arguments))
-        penalty = None if self._decays is None else self._penalty
-        _, losses = update(self.net, self.trainer, self._loss, inputs, ratings, len(rows), penalty)
+        # Gradients are added up over the workers, and this one is due once.
+        penalty = self._penalty if self._decays is not None and self.workers.rank == 0 else None
+        batch = ratings, len(own), penalty, len(rows)
+        _, losses = update(self.net, self.trainer, self._loss, inputs, *batch)
         return [loss / self.scale for loss in losses]
 
     def settle(self) -> None:

@@ -19,7 +19,8 @@ from .history import Epoch, EpochSums, History
 from .interactions import Interactions
 from .progress import Progress, interrupts_held, load_weights
 from .sparse import Compute, SparseSteps, is_sparse
-from .steps import DenseSteps
+from .steps import DenseSteps, connect
+from .workers import Workers
 
 Loss = Literal["mean", "sum"]
 
@@ -51,6 +52,7 @@ def fit(
     on_epoch: Callable[[Epoch], None] | None = None,
     checkpoints: Checkpoints | None = None,
     resume: bool | Checkpoint = False,
+    workers: Workers | None = None,
 ) -> History:
     """Train AutoRec; the defaults are the section's settings.
 
@@ -109,6 +111,11 @@ def fit(
         on from. The run ends in the weights, to the bit, of one that was never interrupted, on the
         same kind of machine with the same versions. `num_epochs` may be more than it was; `start`
         is not needed again; all else has to be the same.
+    workers : Workers, optional
+        With which others the run is shared, see `Workers.join`. All call `fit` with the same
+        arguments, and end with the same weights and history; the checkpoints are rank 0's. Each
+        step takes a share of the batch's rows from every worker, and is, but for dropout and
+        rounding, that of one worker on the whole batch.
 
     Returns
     -------
@@ -119,7 +126,7 @@ def fit(
     ------
     ConfigurationError
         If there is nothing to train on, Gluon has no such optimizer, there is patience without
-        validation, or a run is resumed with other settings or ratings.
+        validation, a run is resumed with other settings or ratings, or workers have different ones.
     DataCorruptError
         If none of the checkpoints can be used.
     TrainingError
@@ -141,9 +148,16 @@ def fit(
     contexts = list(contexts or try_all_gpus())
     init = init or mx.init.Normal(0.01)
     sparse = is_sparse(compute, net, train, contexts)
+    workers = workers or Workers()
+    several = workers.count > 1
+    if several and optimizer.lower() == "sgld":
+        raise ConfigurationError(
+            "sgld draws, which several workers do differently; choose another optimizer."
+        )
     begun, trail = None, None
     if checkpoints is not None:
         begun = checkpoints.begin(resume)
+    if checkpoints is not None or several:
         settings = {
             **net_settings(net),
             "training ratings": ratings_checksum(train),
@@ -165,11 +179,16 @@ def fit(
             "devices": ", ".join(map(str, contexts)),
             "compute": "sparse" if sparse else "dense",
             "seed": seed,
-            **checkpoints.facts,
+            **({"workers": workers.count} if several else {}),
         }
-        if begun is not None:
-            begun.check(settings, num_epochs)
-        trail = Trail(checkpoints, settings, begun)
+        if several:
+            resumed = {"epochs": num_epochs, "from": begun and begun.epoch}
+            workers.check_alike({**settings, **resumed})
+        if checkpoints is not None:
+            settings.update(checkpoints.facts)
+            if begun is not None:
+                begun.check(settings, num_epochs)
+            trail = Trail(checkpoints, settings, begun) if workers.rank == 0 else None
     mx.random.seed(seed)
     shuffle = numpy.random.default_rng(seed)
     parameters = net.collect_params()
@@ -182,24 +201,28 @@ def fit(
     decays = weight_decay * train.column_frequencies() ** decay_power if decay_power else None
     rates = optimizer, learning_rate, weight_decay
     kind = SparseSteps if sparse else DenseSteps
-    steps = kind(net, train, contexts, scale, *rates, decays=decays)
+    steps = kind(net, train, contexts, scale, *rates, decays=decays, workers=workers)
     progress = Progress()
+    if begun is not None or several:
+        for context in contexts:  # gives the parameters their shapes, and draws the weights
+            net(np.zeros((1, train.shape[1]), ctx=context))
     if begun is not None:
         state = begun.state()
-        for context in contexts:  # gives the parameters their shapes
-            net(np.zeros((1, train.shape[1]), ctx=context))
         progress = Progress.resume(net, begun.history, state)
         steps.restore(state["steps"])
         shuffle.bit_generator.state = state["shuffle"]
+    if several:
+        connect(steps.trainer)
 
     def run_epoch(number: int) -> Epoch:
-        if number > 1:
+        if number > 1 or several:
             # The state of MXNet's generators cannot be read, so an epoch begins with one that it
-            # can begin with again. The first goes on from the one that drew the weights.
-            mx.random.seed(_epoch_seed(seed, number))
+            # can begin with again. The first goes on from the one that drew the weights, unless
+            # workers, who drew the same weights, are to draw dropout of their own.
+            mx.random.seed(_epoch_seed(seed, number, workers.rank))
         sums = EpochSums()
         for rows in train.batches(batch_size, shuffle):
-            sums.add(steps.step(rows), train.count(rows), len(rows))
+            sums.add(workers.total(steps.step(rows)), train.count(rows), len(rows))
             sums.check(number)
             check_interrupt()
         steps.settle()
@@ -212,8 +235,8 @@ def fit(
         check_interrupt()
 
     def rmse(ratings: Interactions) -> float:
-        result = evaluate(net, train, ratings, contexts, clip=clip, cold=cold, compute=compute)
-        return result.rmse
+        options: dict[str, Any] = {"clip": clip, "cold": cold, "compute": compute}
+        return evaluate(net, train, ratings, contexts, workers=workers, **options).rmse
 
     with interrupts_held() as check_interrupt, trail or nullcontext():
         return repeat_epochs(
@@ -319,5 +342,6 @@ def repeat_epochs(
     return history
 
 
-def _epoch_seed(seed: int, epoch: int) -> int:
-    return int(numpy.random.SeedSequence([seed, epoch]).generate_state(1)[0] >> 1)
+def _epoch_seed(seed: int, epoch: int, rank: int) -> int:
+    # A rank of 0 changes nothing.
+    return int(numpy.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0] >> 1)
