@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import shlex
 import sys
 import time
 import warnings
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Optional, Union
@@ -16,6 +18,7 @@ from typing import Any, Literal, Optional, Union
 import typer
 import typer.core
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from . import model_commands, movielens
 from .checkpoints import Checkpoints
@@ -310,7 +313,8 @@ def train_command(
         claim = run_folder(wanted, numbered=output is None)
     begun = context.obj.epoch if resume else 0
     look: dict[str, Any] = {"initial": begun, "desc": "Training", "unit": "epoch", "disable": quiet}
-    with workers, claim as folder, tqdm(total=model.num_epochs, **look) as bar:
+    bar = tqdm(total=model.num_epochs, **look)
+    with workers, claim as folder, bar, _logged(quiet):
         checkpoints = None
         if checkpoint_every:
             options = {
@@ -454,6 +458,20 @@ def reproduce_command(
 
 
 model_commands.register(app)
+
+
+@contextmanager
+def _logged(quiet: bool) -> Iterator[None]:
+    """Show what the library logs, above a progress bar."""
+    log = logging.getLogger("autorec")
+    level, log.propagate = log.level, False
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        with logging_redirect_tqdm([log]):
+            yield
+    finally:
+        log.setLevel(level)
+        log.propagate = True
 
 
 def _sizes(hidden: str) -> Union[int, list[int]]:

@@ -33,9 +33,10 @@ class Epoch:
 
 @dataclass
 class History:
-    """The epochs of a run, in order."""
+    """The epochs of a run, in order, and how they were computed: "dense" or "sparse"."""
 
     epochs: list[Epoch] = field(default_factory=list)
+    compute: str | None = None
 
     def __len__(self) -> int:
         return len(self.epochs)

@@ -104,6 +104,7 @@ def write_report(
         "train_rmse": history.best.train_rmse,
         "epochs": len(history),
         "seconds": sum(epoch.seconds for epoch in history),
+        "compute": history.compute,
         **facts,
         "history": [asdict(epoch) for epoch in history],
         "config": dict(config),

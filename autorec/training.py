@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -23,6 +24,8 @@ from .steps import DenseSteps, connect
 from .workers import Workers
 
 Loss = Literal["mean", "sum"]
+
+_log = logging.getLogger("autorec")
 
 
 def fit(
@@ -148,6 +151,12 @@ def fit(
     contexts = list(contexts or try_all_gpus())
     init = init or mx.init.Normal(0.01)
     sparse = is_sparse(compute, net, train, contexts)
+    way = "sparse" if sparse else "dense"
+    share = len(train) / (train.shape[0] * train.shape[1])
+    _log.info(
+        f"Computing {'rated cells alone' if sparse else 'whole rows'} ({way}); {share:.1%} of the "
+        "cells are rated."
+    )
     workers = workers or Workers()
     several = workers.count > 1
     if several and optimizer.lower() == "sgld":
@@ -177,7 +186,7 @@ def fit(
             "clip": clip,
             "cold": cold,
             "devices": ", ".join(map(str, contexts)),
-            "compute": "sparse" if sparse else "dense",
+            "compute": way,
             "seed": seed,
             **({"workers": workers.count} if several else {}),
         }
@@ -213,6 +222,7 @@ def fit(
         shuffle.bit_generator.state = state["shuffle"]
     if several:
         connect(steps.trainer)
+    progress.history.compute = way
 
     def run_epoch(number: int) -> Epoch:
         if number > 1 or several:

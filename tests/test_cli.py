@@ -44,6 +44,8 @@ def test_training_leaves_a_report_that_can_be_used(tmp_path, ratings_file):
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["config"]["num_hidden"] == 8
     assert metrics["config"]["devices"] == "cpu:2"
+    assert metrics["compute"] == "dense"
+    assert "Computing whole rows (dense)" in done.stderr
     assert [epoch["epoch"] for epoch in metrics["history"]] == [1, 2, 3]
     assert metrics["epochs"] == 3
     last = metrics["history"][-1]
