@@ -312,9 +312,9 @@ def train_command(
     if first and not resume:
         claim = run_folder(wanted, numbered=output is None)
     begun = context.obj.epoch if resume else 0
-    look: dict[str, Any] = {"initial": begun, "desc": "Training", "unit": "epoch", "disable": quiet}
-    bar = tqdm(total=model.num_epochs, **look)
-    with workers, claim as folder, bar, _logged(quiet):
+    look: dict[str, Any] = {"desc": "Training", "unit": "epoch", "disable": quiet}
+    look.update(initial=begun, total=model.num_epochs)
+    with workers, claim as folder, tqdm(**look) as bar, _logged(quiet):
         checkpoints = None
         if checkpoint_every:
             options = {
