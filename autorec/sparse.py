@@ -25,8 +25,19 @@ from .workers import Workers
 
 Compute = Literal["auto", "dense", "sparse"]
 
-#: Up to this share of rated cells the sparse way is the faster one (`make bench` measures it).
-DENSITY = 0.25
+
+def break_even(columns: int) -> float:
+    """Return the share of rated cells up to which the sparse way is the faster one.
+
+    As measured by ``python -m benchmarks density``: 0.28, 0.24 and 0.13 for 943, 6,040 and 30,000
+    columns. What is left of the weights in a cache from one row to the next makes the difference.
+
+    Parameters
+    ----------
+    columns : int
+        Of the interactions.
+    """
+    return 0.25 if columns <= 10_000 else 0.13
 
 
 def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequence[Any]) -> bool:
@@ -35,8 +46,8 @@ def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequen
     Parameters
     ----------
     compute : {"auto", "dense", "sparse"}
-        "auto" is sparse on one CPU context where at most `DENSITY` of the cells are rated and numba
-        is installed.
+        "auto" is sparse on one CPU context where numba is installed and no more cells are rated
+        than `break_even` says.
     net : Block
         A net that is not an `AutoRec` is computed densely.
     inputs : Interactions
@@ -64,7 +75,7 @@ def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequen
             )
         return True
     rows, columns = inputs.shape
-    pays = len(inputs) <= DENSITY * rows * columns
+    pays = len(inputs) <= break_even(columns) * rows * columns
     if type(net) is not AutoRec or not on_cpu or len(contexts) > 1 or not pays:
         return False
     if not installed:
@@ -167,8 +178,9 @@ class SparseSteps:
     def settle(self) -> None:
         """Leave the net with the weights of the last step."""
         if self._adam is not None:
-            encoder_layers(self.net)[0].weight.set_data(np.array(self._adam.encoder.T))
-            self.net.decoder.weight.set_data(np.array(self._adam.decoder))
+            context = self.contexts[0]
+            encoder_layers(self.net)[0].weight.data(context)[:] = self._adam.encoder.T
+            self.net.decoder.weight.data(context)[:] = self._adam.decoder
 
     def state(self) -> dict[str, Any]:
         """Return what the steps carry from one to the next, besides the net's weights."""

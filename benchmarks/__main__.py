@@ -19,6 +19,7 @@ use_all_cores()  # before MXNet and numba are loaded
 from . import density, epochs, limits, loading, scaling, section  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
+# The first comes first: a job's peak memory is never less than its parent's was, and this grows.
 PARTS = ("section", "epochs", "scaling", "limits", "loading", "density")
 
 

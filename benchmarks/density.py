@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from autorec.interactions import Interactions
-from autorec.sparse import DENSITY
+from autorec.sparse import break_even
 
 from . import synthetic
 from .epoch_job import BATCH, train_mxnet
@@ -96,8 +96,11 @@ def render(results: Sequence[Mapping[str, Any]], units: int, machine: Mapping[st
     for users in dict.fromkeys(each["users"] for each in results):
         place = crossing([each for each in results if each["users"] == users])
         found = "is not among them" if place is None else f"is at about {place:.0%}"
-        lines.append(f"- {users:,} users: the density at which both take as long {found}.")
-    lines += ["", f"`autorec.sparse.DENSITY` is {DENSITY:.0%}.", "", sentence(machine), ""]
+        lines.append(
+            f"- {users:,} users: the density at which both take as long {found}; `auto` is sparse "
+            f"up to {break_even(users):.0%}."
+        )
+    lines += ["", sentence(machine), ""]
     return "\n".join(lines)
 
 

@@ -67,10 +67,9 @@ def train_mxnet(way: str, train: Interactions, epochs: int, units: int) -> tuple
     from autorec._mxnet import mx
 
     options: dict[str, Any] = {**SETTINGS, "loss": "sum", "compute": way, "contexts": [mx.cpu()]}
-    # Kernels are compiled, or read from their cache, once in a process: here, on a few rows.
-    few = Interactions(train.matrix[:2, : min(train.shape[1], 100)])
-    if len(few):
-        fit(AutoRec(units, few.shape[1], DROPOUT), few, num_epochs=1, **options)
+    # Kernels are compiled, or read from their cache, once in a process: here, on a few cells.
+    few = Interactions(csr_matrix(numpy.ones((2, 3), dtype=numpy.float32)))
+    fit(AutoRec(units, 3, DROPOUT), few, num_epochs=1, **options)
     net = AutoRec(units, train.shape[1], DROPOUT)
     return net, fit(net, train, num_epochs=epochs, **options)
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from autorec.errors import AutorecError
 from autorec.interactions import Interactions
-from autorec.sparse import DENSITY
+from autorec.sparse import break_even
 
 from . import synthetic
 from .epoch_job import BATCH, save
@@ -231,7 +231,8 @@ def epoch_seconds(result: Mapping[str, Any], way: str) -> float:
 
 def chosen_way(each: Mapping[str, Any]) -> str:
     """Return the way that autorec takes by itself on a set of ratings."""
-    return SPARSE if each["ratings"] <= DENSITY * each["rows"] * each["columns"] else DENSE
+    rows, columns = each["rows"], each["columns"]
+    return SPARSE if each["ratings"] <= break_even(columns) * rows * columns else DENSE
 
 
 def _sizes(results: Mapping[str, Any]) -> list[str]:

@@ -161,6 +161,9 @@ def test_the_way_is_chosen_by_density_and_device():
     net = AutoRec(3, 20)
     assert is_sparse("auto", net, sparse, [mx.cpu()])
     assert not is_sparse("auto", net, full, [mx.cpu()])
+    fifth, wide = ratings(20, 20, 0.2, seed=0), ratings(20, 20_000, 0.2, seed=0)
+    assert is_sparse("auto", net, fifth, [mx.cpu()])
+    assert not is_sparse("auto", net, wide, [mx.cpu()]), "its weights do not stay in a cache"
     assert not is_sparse("auto", net, sparse, [mx.cpu(0), mx.cpu(1)])
     assert not is_sparse("auto", net, sparse, [mx.gpu(0)])
     assert not is_sparse("auto", gluon.nn.Dense(20), sparse, [mx.cpu()])
