@@ -417,7 +417,7 @@ def reproduce_command(
     """
     from . import experiments
     from .plots import rmse_by_hidden_units, rmse_by_model
-    from .tables import TABLES
+    from .tables import TABLES, TRIED
 
     unknown = set(table or ()) - set(TABLES)
     if unknown:
@@ -445,7 +445,7 @@ def reproduce_command(
             progress,
         )
     summary = experiments.summarise(output, tables)
-    text = experiments.markdown(summary)
+    text = experiments.markdown(summary, TRIED)
     with replacing(output / "tables.md") as path:
         path.write_text(text)
     for name, found in summary.items():

@@ -269,18 +269,34 @@ def summarise(folder: Path, tables: Mapping[str, Sequence[Row]]) -> dict[str, pd
     return found
 
 
-def markdown(summary: Mapping[str, pd.DataFrame]) -> str:
-    """Return what `summarise` found as Markdown, a table each."""
+def markdown(summary: Mapping[str, pd.DataFrame], tried: Mapping[str, str] | None = None) -> str:
+    """Return what `summarise` found as Markdown, a table each, and below it what is not reached.
+
+    Parameters
+    ----------
+    summary : mapping of str to DataFrame
+    tried : mapping of str to str, optional
+        By table, what was tried to reach published figures that are not.
+    """
     lines = []
     for table, frame in summary.items():
         lines += [f"### {table}", "", "| model | test RMSE | splits | published |"]
         lines.append("|:--|--:|--:|:--|")
+        missed = []
         for each in frame.itertuples():
             interval = "" if math.isnan(each.interval) else f" ± {each.interval:.4f}"
             lines.append(
                 f"| {each.model} | {each.rmse:.4f}{interval} | {each.splits} | {each.published} |"
             )
+            figure = float(each.published.partition(",")[0] or math.inf)
+            if each.rmse > figure:
+                missed.append(f"{each.model} (by {each.rmse - figure:.4f})")
         lines.append("")
+        if missed:
+            lines += [
+                f"Not reached: {'; '.join(missed)}. {(tried or {}).get(table, '')}".strip(),
+                "",
+            ]
     return "\n".join(lines)
 
 

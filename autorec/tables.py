@@ -143,3 +143,12 @@ TABLES: dict[str, tuple[Row, ...]] = {
         ),
     ),
 }
+
+#: What was tried to reach published figures that are not, by table.
+TRIED = {
+    "ml-100k": (
+        "Tried for I-AutoRec on the validation ratings of split 0, and no better: 700 and 1,000 "
+        "hidden units, batches of 512 and 1,024 rows, weighted rows, centred ratings, dropout on "
+        "code and ratings, a weight decay for each matrix, other powers of the counts."
+    ),
+}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autorec.experiments import markdown, summarise
-from autorec.tables import TABLES
+from autorec.tables import TABLES, TRIED
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/reproduction"
@@ -21,7 +21,7 @@ def test_the_readmes_table_is_made_from_the_committed_results(table):
 
 
 def test_the_committed_tables_are_made_from_the_committed_results():
-    assert (RESULTS / "tables.md").read_text() == markdown(summarise(RESULTS, TABLES))
+    assert (RESULTS / "tables.md").read_text() == markdown(summarise(RESULTS, TABLES), TRIED)
 
 
 def test_the_readmes_benchmark_is_the_committed_one():
