@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +48,7 @@ def learning_curve(history: History, title: str = "AutoRec") -> Figure:
             label=f"{label}, {series.iloc[-1]:.3f} at the end",
         )
     axes.set(xlabel="epoch", ylabel="RMSE over rated cells", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False)
     _plain(axes)
     return figure

@@ -41,3 +41,14 @@ def ml_100k() -> Path:
 @pytest.fixture(scope="session")
 def ratings_100k(ml_100k: Path) -> Ratings:
     return movielens.load_movielens("100k")
+
+
+@pytest.fixture
+def ratings_file(tmp_path: Path, rng: numpy.random.Generator) -> Path:
+    """A file of half stars that 20 users gave to 30 items, half of all."""
+    path = tmp_path / "films.csv"
+    item, user = (rng.random((30, 20)) < 0.5).nonzero()
+    stars = rng.integers(1, 11, len(item)) / 2
+    rows = "".join(f"u{u},{10 * i},{s}\n" for u, i, s in zip(user, item, stars))
+    path.write_text("userId,movieId,rating\n" + rows)
+    return path

@@ -487,16 +487,6 @@ def test_a_run_that_diverges_names_the_batch_and_the_last_good_checkpoint(tmp_pa
 # By the command line.
 
 
-@pytest.fixture
-def ratings_file(tmp_path, rng):
-    path = tmp_path / "films.csv"
-    item, user = (rng.random((30, 20)) < 0.5).nonzero()
-    stars = rng.integers(1, 11, len(item)) / 2
-    rows = "".join(f"u{u},{10 * i},{s}\n" for u, i, s in zip(user, item, stars))
-    path.write_text("userId,movieId,rating\n" + rows)
-    return path
-
-
 def train(*arguments, cwd, until, number):
     """Run autorec train, and send a signal once there is a checkpoint of a later epoch."""
     command = [sys.executable, "-m", "autorec", "train", *map(str, arguments)]

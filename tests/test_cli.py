@@ -26,16 +26,6 @@ def autorec(*arguments, cwd, env=None):
     )
 
 
-@pytest.fixture
-def ratings_file(tmp_path, rng):
-    path = tmp_path / "films.csv"
-    item, user = (rng.random((30, 20)) < 0.5).nonzero()
-    stars = rng.integers(1, 11, len(item)) / 2
-    rows = "".join(f"u{u},{10 * i},{s}\n" for u, i, s in zip(user, item, stars))
-    path.write_text("userId,movieId,rating\n" + rows)
-    return path
-
-
 def test_training_leaves_a_report_that_can_be_used(tmp_path, ratings_file):
     done = autorec("train", "--ratings", ratings_file, "--hidden", 8, "--epochs", 3, "--seed", 5,
                    "--devices", "cpu:2", "--output", "run", cwd=tmp_path)  # fmt: skip

@@ -229,16 +229,6 @@ def test_without_a_launcher_a_killed_worker_ends_all_with_a_word(job):
 # By the command line.
 
 
-@pytest.fixture
-def ratings_file(tmp_path, rng):
-    path = tmp_path / "films.csv"
-    item, user = (rng.random((30, 20)) < 0.5).nonzero()
-    stars = rng.integers(1, 11, len(item)) / 2
-    rows = "".join(f"u{u},{10 * i},{s}\n" for u, i, s in zip(user, item, stars))
-    path.write_text("userId,movieId,rating\n" + rows)
-    return path
-
-
 def launched(*arguments, cwd):
     return subprocess.Popen(
         [sys.executable, "-m", "autorec", "launch", *map(str, arguments)],
