@@ -1,116 +1,194 @@
 """Kernels: products of a sparse matrix of ratings with dense weights, compiled by numba.
 
-Weights have a row for each column of the matrix, so that what a rating touches lies together. Each
-loop over threads writes rows of its own: equal inputs give equal bits, however many threads run.
-Only `autorec.sparse` imports this module; numba is an extra.
+Weights have a line for each column of the matrix, so that what a rating touches lies together. Each
+loop over threads writes places of its own: equal inputs give equal bits, however many threads run.
+Lines are gone through four at a time: each sum is loaded and stored once for four products, and the
+four lines come from memory together. Only `autorec.sparse` imports this module; numba is an extra.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
-import numpy as np
+import numpy
 from numba import njit, prange
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from ._mxnet import np
 
 # Sums may be reordered, to go eight at a time; infinities and NaN stay what they are.
 _FAST = {"reassoc", "contract"}
 
 
-@njit(parallel=True, fastmath=_FAST, cache=True)
-def product(indptr: Any, indices: Any, values: Any, weight: Any) -> NDArray[np.float32]:
-    """Return the rows of a CSR matrix times a weight: Σ_j values_bj weight_j for each row b.
+class Cells:
+    """The rated cells of some rows on the CPU; the counterpart of `operators.Cells`.
+
+    Values, codes and results are MXNet's arrays; weights and gradients are NumPy's.
 
     Parameters
     ----------
-    indptr, indices, values : ndarray
-        The matrix (rows, columns), values of float32.
-    weight : ndarray of float32, shape (columns, units)
-
-    Returns
-    -------
-    ndarray of float32, shape (rows, units)
+    matrix : csr_matrix of float32, shape (rows, columns)
+    context : Context
+        Of the results.
     """
-    units = weight.shape[1]
-    result = np.empty((len(indptr) - 1, units), dtype=np.float32)
-    for row in prange(len(indptr) - 1):
-        sums = result[row]
-        sums[:] = 0
-        for cell in range(indptr[row], indptr[row + 1]):
-            value, line = values[cell], weight[indices[cell]]
-            for unit in range(units):
-                sums[unit] += value * line[unit]
-    return result
 
+    def __init__(self, matrix: csr_matrix, context: Any) -> None:
+        self.matrix, self.context = matrix, context
 
-@njit(parallel=True, fastmath=_FAST, cache=True)
-def at_cells(indptr: Any, indices: Any, code: Any, weight: Any, bias: Any) -> NDArray[np.float32]:
-    """Return W c + b at the cells of a CSR matrix alone: code_b · weight_j + bias_j for each.
+    @staticmethod
+    def weight(values: Any) -> NDArray[numpy.float32]:
+        """Return a copy of a weight, to give to the others."""
+        copied: NDArray[numpy.float32] = values.asnumpy()
+        return copied
 
-    Parameters
-    ----------
-    indptr, indices : ndarray
-        Of the matrix (rows, columns).
-    code : ndarray of float32, shape (rows, units)
-    weight : ndarray of float32, shape (columns, units)
-    bias : ndarray of float32, shape (columns,)
+    @staticmethod
+    def transposed(values: Any) -> NDArray[numpy.float32]:
+        """Return a copy of a weight, transposed."""
+        return numpy.ascontiguousarray(values.asnumpy().T)
 
-    Returns
-    -------
-    ndarray of float32, shape (cells,)
-    """
-    result = np.empty(len(indices), dtype=np.float32)
-    for row in prange(len(indptr) - 1):
-        unit_values = code[row]
-        for cell in range(indptr[row], indptr[row + 1]):
-            column = indices[cell]
-            line = weight[column]
-            total = bias[column]
-            for unit in range(len(line)):
-                total += unit_values[unit] * line[unit]
-            result[cell] = total
-    return result
+    @cached_property
+    def _by_column(self) -> tuple[Any, Any, Any]:
+        """The start of each column's cells, and of each cell its row and its place."""
+        matrix = self.matrix
+        places = numpy.arange(matrix.nnz, dtype=matrix.indices.dtype)
+        columns = csr_matrix((places, matrix.indices, matrix.indptr), matrix.shape).tocsc()
+        return columns.indptr, columns.indices, columns.data
+
+    def product(self, values: Any, weight: NDArray[numpy.float32]) -> Any:
+        """Return the matrix with these values times a weight: Σ_j values_bj weight_j for row b.
+
+        Parameters
+        ----------
+        values : ndarray of float32, shape (cells,)
+        weight : ndarray of float32, shape (columns, units)
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, units)
+        """
+        result = numpy.empty((self.matrix.shape[0], weight.shape[1]), dtype=numpy.float32)
+        product(self.matrix.indptr, self.matrix.indices, values.asnumpy(), weight, result)
+        return np.array(result, ctx=self.context)
+
+    def at(self, code: Any, weight: NDArray[numpy.float32], bias: Any) -> Any:
+        """Return W c + b at the cells alone: code_b · weight_j + bias_j for each.
+
+        Parameters
+        ----------
+        code : ndarray of float32, shape (rows, units)
+        weight : ndarray of float32, shape (columns, units)
+        bias : ndarray of float32, shape (columns,)
+
+        Returns
+        -------
+        ndarray of float32, shape (cells,)
+        """
+        result = numpy.empty(self.matrix.nnz, dtype=numpy.float32)
+        at_cells(*self._by_column, code.asnumpy(), weight, bias.asnumpy(), result)
+        return np.array(result, ctx=self.context)
+
+    def gradient(
+        self, values: Any, of: Any, result: NDArray[numpy.float32] | None = None
+    ) -> NDArray[numpy.float32]:
+        """Return the transposed matrix times rows: Σ_b values_bj of_b for each column j.
+
+        Parameters
+        ----------
+        values : ndarray of float32, shape (cells,)
+        of : ndarray of float32, shape (rows, units)
+        result : ndarray of float32, shape (columns, units), optional
+            Where to write it: an array that was used before is several times faster than one
+            whose memory the machine has yet to find.
+        """
+        starts, rows, order = self._by_column
+        if result is None:
+            result = numpy.empty((self.matrix.shape[1], of.shape[1]), dtype=numpy.float32)
+        product(starts, rows, values.asnumpy()[order], of.asnumpy(), result)
+        return result
+
+    def adam_step(self, values: Any, of: Any, *arguments: Any) -> None:
+        """Take a step of Adam with the gradient of `gradient`, see the function of that name."""
+        starts, rows, order = self._by_column
+        adam_step(starts, rows, values.asnumpy()[order], of.asnumpy(), *arguments)
 
 
 @njit(inline="always")
-def _add_column(
-    sums: Any, start: int, end: int, rows: Any, order: Any, values: Any, of: Any
-) -> None:
-    for place in range(start, end):
-        value, line = values[order[place]], of[rows[place]]
+def _add_lines(sums: Any, start: int, end: int, lines: Any, values: Any, of: Any) -> None:
+    """Add values[i] * of[lines[i]] for i from start to end."""
+    tail = end - (end - start) % 4
+    for i in range(start, tail, 4):
+        a, b, c, d = of[lines[i]], of[lines[i + 1]], of[lines[i + 2]], of[lines[i + 3]]
+        by_a, by_b, by_c, by_d = values[i], values[i + 1], values[i + 2], values[i + 3]
         for unit in range(len(sums)):
-            sums[unit] += value * line[unit]
+            sums[unit] += by_a * a[unit] + by_b * b[unit] + by_c * c[unit] + by_d * d[unit]
+    for i in range(tail, end):
+        line, by = of[lines[i]], values[i]
+        for unit in range(len(sums)):
+            sums[unit] += by * line[unit]
 
 
 @njit(parallel=True, fastmath=_FAST, cache=True)
-def gradient(starts: Any, rows: Any, order: Any, values: Any, of: Any) -> NDArray[np.float32]:
-    """Return the transposed matrix times rows: Σ_b values_bj of_b for each column j.
+def product(starts: Any, lines: Any, values: Any, of: Any, result: Any) -> None:
+    """Write Σ_i values_i of_(lines_i), over i from a start to the next, to each line of a result.
+
+    Parameters
+    ----------
+    starts, lines : ndarray of int
+        A sparse matrix by row, or by column for the product with its transpose.
+    values : ndarray of float32
+    of, result : ndarray of float32, shape (..., units)
+    """
+    for number in prange(len(starts) - 1):
+        sums = result[number]
+        sums[:] = 0
+        _add_lines(sums, starts[number], starts[number + 1], lines, values, of)
+
+
+@njit(parallel=True, fastmath=_FAST, cache=True)
+def at_cells(
+    starts: Any, rows: Any, order: Any, code: Any, weight: Any, bias: Any, result: Any
+) -> None:
+    """Write code_b · weight_j + bias_j of each cell to its place in a result.
+
+    By column: the codes of a batch stay in the cache, and the weight is read once.
 
     Parameters
     ----------
     starts, rows, order : ndarray of int
-        The cells by column: where each column starts, and for each of its cells the row and the
-        place in `values`. See `by_column`.
-    values : ndarray of float32, shape (cells,)
-    of : ndarray of float32, shape (rows, units)
-
-    Returns
-    -------
-    ndarray of float32, shape (columns, units)
+        Where each column's cells start, and of each cell its row and its place.
+    code : ndarray of float32, shape (rows, units)
+    weight : ndarray of float32, shape (columns, units)
+    bias : ndarray of float32, shape (columns,)
+    result : ndarray of float32, shape (cells,)
     """
-    result = np.empty((len(starts) - 1, of.shape[1]), dtype=np.float32)
     for column in prange(len(starts) - 1):
-        sums = result[column]
-        sums[:] = 0
-        _add_column(sums, starts[column], starts[column + 1], rows, order, values, of)
-    return result
+        line = weight[column]
+        start, end = starts[column], starts[column + 1]
+        tail = end - (end - start) % 4
+        for i in range(start, tail, 4):
+            a, b, c, d = code[rows[i]], code[rows[i + 1]], code[rows[i + 2]], code[rows[i + 3]]
+            to_a = to_b = to_c = to_d = bias[column]
+            for unit in range(len(line)):
+                to_a += a[unit] * line[unit]
+                to_b += b[unit] * line[unit]
+                to_c += c[unit] * line[unit]
+                to_d += d[unit] * line[unit]
+            result[order[i]], result[order[i + 1]] = to_a, to_b
+            result[order[i + 2]], result[order[i + 3]] = to_c, to_d
+        for i in range(tail, end):
+            a = code[rows[i]]
+            total = bias[column]
+            for unit in range(len(line)):
+                total += a[unit] * line[unit]
+            result[order[i]] = total
 
 
 @njit(parallel=True, fastmath=_FAST, cache=True)
 def adam_step(
     starts: Any,
     rows: Any,
-    order: Any,
     values: Any,
     of: Any,
     weight: Any,
@@ -123,15 +201,15 @@ def adam_step(
     beta2: Any,
     epsilon: Any,
 ) -> None:
-    """Take a step of Adam on a weight with the gradient of `gradient`, which is not kept.
+    """Take a step of Adam on a weight with the gradient Σ_i values_i of_(rows_i) of each column.
 
     Each line of the weight is updated as soon as its gradient is known, while both are in the
     cache: a pass over weight, mean and variance is all the memory traffic there is.
 
     Parameters
     ----------
-    starts, rows, order, values, of
-        As of `gradient`.
+    starts, rows, values, of
+        As of `product`, by column.
     weight, mean, variance : ndarray of float32, shape (columns, units)
         Changed in place.
     decays : ndarray of float32, shape (columns,)
@@ -140,14 +218,14 @@ def adam_step(
         the correction of the bias being in the rate.
     """
     units = weight.shape[1]
-    one = np.float32(1)
+    one = numpy.float32(1)
     for column in prange(len(starts) - 1):
-        sums = np.zeros(units, dtype=np.float32)
-        _add_column(sums, starts[column], starts[column + 1], rows, order, values, of)
+        sums = numpy.zeros(units, dtype=numpy.float32)
+        _add_lines(sums, starts[column], starts[column + 1], rows, values, of)
         w, m, v = weight[column], mean[column], variance[column]
         decay = decays[column]
         for unit in range(units):
             g = rescale * sums[unit] + decay * w[unit]
             m[unit] = beta1 * m[unit] + (one - beta1) * g
             v[unit] = beta2 * v[unit] + (one - beta2) * g * g
-            w[unit] -= rate * m[unit] / (np.sqrt(v[unit]) + epsilon)
+            w[unit] -= rate * m[unit] / (numpy.sqrt(v[unit]) + epsilon)

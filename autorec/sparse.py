@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Literal
 
 import numpy
@@ -30,14 +31,22 @@ def break_even(columns: int) -> float:
     """Return the share of rated cells up to which the sparse way is the faster one.
 
     As measured by ``python -m benchmarks density``: 0.28, 0.24 and 0.13 for 943, 6,040 and 30,000
-    columns. What is left of the weights in a cache from one row to the next makes the difference.
+    columns with kernels. What is left of the weights in a cache from one row to the next makes the
+    difference.
 
     Parameters
     ----------
     columns : int
         Of the interactions.
     """
+    if not has_kernels():
+        return 0.04
     return 0.25 if columns <= 10_000 else 0.13
+
+
+def has_kernels() -> bool:
+    """Tell whether numba is installed, which compiles `kernels`; `operators` do without."""
+    return importlib.util.find_spec("numba") is not None
 
 
 def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequence[Any]) -> bool:
@@ -46,8 +55,8 @@ def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequen
     Parameters
     ----------
     compute : {"auto", "dense", "sparse"}
-        "auto" is sparse on one CPU context where numba is installed and no more cells are rated
-        than `break_even` says.
+        "auto" is sparse on one CPU context where no more cells are rated than `break_even` says;
+        on GPUs neither way was measured, and it is dense.
     net : Block
         A net that is not an `AutoRec` is computed densely.
     inputs : Interactions
@@ -56,38 +65,55 @@ def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequen
     Raises
     ------
     ConfigurationError
-        If there is no such way, or the sparse one is asked for where it cannot be had.
+        If there is no such way, or the sparse one is asked for and the net is not an `AutoRec`.
     """
     if compute not in ("auto", "dense", "sparse"):
         raise ConfigurationError(f"compute must be auto, dense or sparse, not {compute!r}.")
-    if compute == "dense":
-        return False
-    installed = importlib.util.find_spec("numba") is not None
-    on_cpu = all(context.device_type == "cpu" for context in contexts)
-    if compute == "sparse":
-        if not installed:
+    known = type(net) is AutoRec
+    if compute != "auto":
+        if compute == "sparse" and not known:
             raise ConfigurationError(
-                "compute='sparse' needs numba: pip install numba, or leave compute at 'auto'."
+                "compute='sparse' knows the layers of AutoRec alone; leave it at 'auto'."
             )
-        if not on_cpu or type(net) is not AutoRec:
-            raise ConfigurationError(
-                "compute='sparse' is for AutoRec on the CPU; choose 'dense', or devices='cpu'."
-            )
-        return True
+        return compute == "sparse"
     rows, columns = inputs.shape
-    pays = len(inputs) <= break_even(columns) * rows * columns
-    if type(net) is not AutoRec or not on_cpu or len(contexts) > 1 or not pays:
+    if not known or len(contexts) > 1 or contexts[0].device_type != "cpu":
         return False
-    if not installed:
-        warnings.warn("With numba installed this would be faster: pip install numba.", stacklevel=2)
-    return installed
+    if not has_kernels():
+        _recommend_numba()
+    return len(inputs) <= break_even(columns) * rows * columns
+
+
+@cache
+def _recommend_numba() -> None:  # once in a process
+    warnings.warn("With numba installed this would be faster: pip install numba.", stacklevel=4)
+
+
+def rated_cells(matrix: csr_matrix, context: Any) -> Any:
+    """Return the cells of some rows with the products that the sparse way takes at them.
+
+    Parameters
+    ----------
+    matrix : csr_matrix of float32, shape (rows, columns)
+    context : Context
+
+    Returns
+    -------
+    kernels.Cells or operators.Cells
+        Kernels on the CPU, where numba is installed; else MXNet's operators.
+    """
+    if context.device_type == "cpu" and has_kernels():
+        from .kernels import Cells
+    else:
+        from .operators import Cells  # type: ignore[assignment]
+    return Cells(matrix, context)
 
 
 class SparseSteps:
     """Steps that compute rated cells alone; the counterpart of `DenseSteps`.
 
-    Adam on one context updates the two large matrices by a kernel, which needs no array for the
-    gradient; every other optimizer, several contexts and several workers go by the trainer.
+    With kernels, Adam on one context updates the two large matrices in a pass of its own, which
+    needs no array for the gradient; all else goes by the trainer.
 
     Parameters
     ----------
@@ -95,7 +121,6 @@ class SparseSteps:
         Initialised.
     train : Interactions
     contexts : sequence of Context
-        On the CPU.
     scale : float
         What a squared error adds to the loss.
     optimizer, learning_rate, weight_decay, decays, workers
@@ -117,17 +142,19 @@ class SparseSteps:
     ) -> None:
         self.workers = workers or Workers()
         self.net, self.train, self.contexts, self.scale = net, train, contexts, scale
-        self._decays = decays
+        self._decays = self._gradient = None
+        if decays is not None:  # a line of the two matrices is what they hold for a column
+            self._decays = np.array(decays[:, None], dtype="float32", ctx=contexts[0])
         for context in contexts:  # gives the parameters their shapes
             net(np.zeros((1, train.shape[1]), ctx=context))
         matrices = [encoder_layers(net)[0].weight, net.decoder.weight]
         parameters = list(net.collect_params().values())
         self._adam = None
-        alone = self.workers.count == len(contexts) == 1
-        if alone and optimizer.lower() == "adam":
+        alone = self.workers.count == len(contexts) == 1 and contexts[0].device_type == "cpu"
+        if alone and has_kernels() and optimizer.lower() == "adam":
             parameters = [each for each in parameters if all(each is not one for one in matrices)]
             columns = numpy.full(train.shape[1], weight_decay) if decays is None else decays
-            self._adam = _Adam(*_matrices(net, contexts[0]), columns.astype(numpy.float32))
+            self._adam = _Adam(*self._matrices(), columns.astype(numpy.float32))
         elif decays is not None:
             for matrix in matrices:
                 matrix.wd_mult = 0.0  # _shared_step adds it to the gradient
@@ -136,44 +163,50 @@ class SparseSteps:
 
     def step(self, rows: NDArray[Any]) -> list[Any]:
         """Update the weights from a batch of rows, as `DenseSteps.step` does."""
-        if self._adam is not None:
-            context = self.contexts[0]
-            matrices = self._adam.encoder, self._adam.decoder
-            errors, sums = _backward(
-                self.net, self.train.matrix[rows], *matrices, context, self.scale
-            )
-            rate = self.trainer.learning_rate
-            self.trainer.step(len(rows))
-            self._adam.step(*sums, rate, len(rows))
-            return [errors]
-        return self._shared_step(rows)
+        if self._adam is None:
+            return self._shared_step(rows)
+        cells = rated_cells(self.train.matrix[rows], self.contexts[0])
+        matrices = self._adam.encoder, self._adam.decoder
+        errors, slopes = _backward(self.net, cells, *matrices, self.scale)
+        rate = self.trainer.learning_rate
+        self.trainer.step(len(rows))
+        self._adam.step(cells, slopes, rate, len(rows))
+        return [errors]
 
     def _shared_step(self, rows: NDArray[Any]) -> list[Any]:
-        from .kernels import gradient
-
         found = []
         own = numpy.array_split(self.workers.share(rows), len(self.contexts))
-        # Gradients are added up over the devices of all workers, and the decay is due once.
-        decays = self._decays if self.workers.rank == 0 else None
         for context, part in zip(self.contexts, own):
-            encoder, decoder = encoder_layers(self.net)[0].weight, self.net.decoder.weight
             if len(part) == 0:  # the trainer expects a gradient from each device all the same
                 for parameter in self.trainer._params:
                     _give(parameter, context, 0)
                 continue
-            matrices = _matrices(self.net, context)
-            errors, sums = _backward(
-                self.net, self.train.matrix[part], *matrices, context, self.scale
-            )
-            by_encoder, by_decoder = (gradient(*each) for each in sums)
-            if decays is not None and context is self.contexts[0]:
-                for by, weight in zip((by_encoder, by_decoder), matrices):
-                    by += len(rows) * decays[:, None].astype(numpy.float32) * weight
-            _give(encoder, context, by_encoder.T)
-            _give(decoder, context, by_decoder)
+            cells = rated_cells(self.train.matrix[part], context)
+            encoder, decoder = _matrices(self.net, cells)
+            errors, slopes = _backward(self.net, cells, encoder, decoder, self.scale)
+            by_encoder, by_decoder = slopes
+            by = self._summed(cells, by_encoder, encoder, len(rows))
+            _give(encoder_layers(self.net)[0].weight, context, by.T)
+            by = self._summed(cells, by_decoder, decoder, len(rows))
+            _give(self.net.decoder.weight, context, by)
             found.append(errors)
         self.trainer.step(len(rows))
         return found
+
+    def _summed(self, cells: Any, slopes: tuple[Any, Any], weight: Any, batch: int) -> Any:
+        """Return the gradient of a matrix, with its decay where the optimizer does not add it."""
+        self._gradient = gradient = cells.gradient(*slopes, self._gradient)
+        # Gradients are added up over all devices of all workers, and the decay is due once.
+        if (
+            self._decays is not None
+            and self.workers.rank == 0
+            and cells.context == self.contexts[0]
+        ):
+            gradient += batch * cells.weight(self._decays) * weight
+        return gradient
+
+    def _matrices(self) -> tuple[Any, Any]:
+        return _matrices(self.net, rated_cells(self.train.matrix[:0], self.contexts[0]))
 
     def settle(self) -> None:
         """Leave the net with the weights of the last step."""
@@ -193,7 +226,7 @@ class SparseSteps:
         """Go on from a state, and from the weights that the net has."""
         restore_optimizer(self.trainer, state["trainer"])
         if self._adam is not None:
-            self._adam.encoder, self._adam.decoder = _matrices(self.net, self.contexts[0])
+            self._adam.encoder, self._adam.decoder = self._matrices()
             self._adam.steps, self._adam.states = state["adam"]["steps"], state["adam"]["states"]
 
 
@@ -209,31 +242,24 @@ class _Adam:
         ]
         self.steps = 0
 
-    def step(self, encoder_sums: Any, decoder_sums: Any, rate: float, rows: int) -> None:
-        from .kernels import adam_step
-
+    def step(self, cells: Any, slopes: Any, rate: float, rows: int) -> None:
         self.steps += 1
         rate *= (1 - self.beta2**self.steps) ** 0.5 / (1 - self.beta1**self.steps)
-        numbers = rate, 1 / rows, self.beta1, self.beta2, self.epsilon
-        weights = self.encoder, self.decoder
-        for sums, weight, state in zip((encoder_sums, decoder_sums), weights, self.states):
-            arguments: list[Any] = [*sums, weight, *state, self.decays]
-            arguments += map(numpy.float32, numbers)
-            adam_step(*arguments)
+        numbers = [rate, 1 / rows, self.beta1, self.beta2, self.epsilon]
+        arguments = self.decays, *map(numpy.float32, numbers)
+        for of_matrix, weight, state in zip(slopes, (self.encoder, self.decoder), self.states):
+            cells.adam_step(*of_matrix, weight, *state, *arguments)
 
 
 def code_sparse(
     net: Any, inputs: Interactions, context: Any, batch_size: int = 1024
 ) -> NDArray[numpy.float32]:
     """Return the code of every row of `inputs`, shape (rows, hidden units)."""
-    from .kernels import product
-
-    encoder = _encoder_matrix(net, context)
+    encoder = _encoder_matrix(net, rated_cells(inputs.matrix[:0], context))
     parts = []
     for start in range(0, inputs.shape[0], batch_size):
-        known = inputs.matrix[start : start + batch_size]
-        sums = product(known.indptr, known.indices, _inputs(net, known), encoder)
-        parts.append(_code(net, np.array(sums, ctx=context), context).asnumpy())
+        known = rated_cells(inputs.matrix[start : start + batch_size], context)
+        parts.append(_code(net, known.product(_inputs(net, known), encoder)).asnumpy())
     return numpy.concatenate(parts)
 
 
@@ -241,52 +267,43 @@ def predict_sparse(
     net: Any, inputs: Interactions, cells: Interactions, context: Any, batch_size: int
 ) -> NDArray[numpy.float32]:
     """Predict some cells from the rows of `inputs`, in the order of ``cells.matrix.data``."""
-    from .kernels import at_cells, product
-
-    encoder, decoder = _matrices(net, context)
-    bias = net.decoder.bias.data(context).asnumpy()
+    encoder, decoder = _matrices(net, rated_cells(inputs.matrix[:0], context))
+    bias = net.decoder.bias.data(context)
     parts = []
     for rows in cells.batches(batch_size):
-        known, wanted = inputs.matrix[rows], cells.matrix[rows]
-        sums = product(known.indptr, known.indices, _inputs(net, known), encoder)
-        code = _code(net, np.array(sums, ctx=context), context).asnumpy()
-        outputs = at_cells(wanted.indptr, wanted.indices, code, decoder, bias)
-        parts.append(net.rating(np.array(outputs, ctx=context)).asnumpy())
+        known = rated_cells(inputs.matrix[rows], context)
+        code = _code(net, known.product(_inputs(net, known), encoder))
+        outputs = rated_cells(cells.matrix[rows], context).at(code, decoder, bias)
+        parts.append(net.rating(outputs).asnumpy())
     return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
 
 
 def _backward(
-    net: Any, matrix: csr_matrix, encoder: Any, decoder: Any, context: Any, scale: float
+    net: Any, cells: Any, encoder: Any, decoder: Any, scale: float
 ) -> tuple[Any, tuple[Any, Any]]:
     """Follow the loss of some rows back to all parameters.
 
     The gradients of the net's small parameters are left in these. Returns the squared errors, and
-    for the encoder's first matrix and the decoder's what `gradient` makes theirs from.
+    for the encoder's first matrix and the decoder's what `Cells.gradient` makes theirs from.
     """
-    from .kernels import at_cells, product
-
-    indptr, indices = matrix.indptr, matrix.indices
-    ratings = np.array(matrix.data, ctx=context)
+    context = cells.context
+    ratings = np.array(cells.matrix.data, ctx=context)
     with autograd.train_mode():
-        inputs = net.input_dropout(np.array(_inputs(net, matrix), ctx=context)).asnumpy()
-    sums = np.array(product(indptr, indices, inputs, encoder), ctx=context)
+        inputs = net.input_dropout(_inputs(net, cells))
+    sums = cells.product(inputs, encoder)
     sums.attach_grad()
     with autograd.record():
-        code = _code(net, sums, context)
-    codes = code.asnumpy()
-    bias = net.decoder.bias.data(context).asnumpy()
-    outputs = np.array(at_cells(indptr, indices, codes, decoder, bias), ctx=context)
+        code = _code(net, sums)
+    outputs = cells.at(code, decoder, net.decoder.bias.data(context))
     outputs.attach_grad()
     with autograd.record():
         errors = np.square(net.rating(outputs) - ratings)
         loss = errors * scale
     loss.backward()
-    slopes = outputs.grad.asnumpy()
-    code.backward(np.array(product(indptr, indices, slopes, decoder), ctx=context))
-    of_bias = numpy.bincount(indices, weights=slopes, minlength=matrix.shape[1])
-    _give(net.decoder.bias, context, of_bias)
-    columns = _by_column(matrix)
-    return errors, ((*columns, inputs, sums.grad.asnumpy()), (*columns, slopes, codes))
+    code.backward(cells.product(outputs.grad, decoder))
+    weights, columns = outputs.grad.asnumpy(), cells.matrix.shape[1]
+    _give(net.decoder.bias, context, numpy.bincount(cells.matrix.indices, weights, columns))
+    return errors, ((inputs, sums.grad), (outputs.grad, code))
 
 
 def _give(parameter: Any, context: Any, gradient: Any) -> None:
@@ -295,36 +312,28 @@ def _give(parameter: Any, context: Any, gradient: Any) -> None:
     parameter.data(context)._fresh_grad = True
 
 
-def _by_column(matrix: csr_matrix) -> tuple[Any, Any, Any]:
-    """Return the start of each column's cells, and of each cell its row and its place."""
-    places = numpy.arange(matrix.nnz, dtype=matrix.indices.dtype)
-    columns = csr_matrix((places, matrix.indices, matrix.indptr), matrix.shape).tocsc()
-    return columns.indptr, columns.indices, columns.data
+def _matrices(net: Any, cells: Any) -> tuple[Any, Any]:
+    """Return the encoder's first matrix, transposed, and the decoder's, a line for each column."""
+    return _encoder_matrix(net, cells), cells.weight(net.decoder.weight.data(cells.context))
 
 
-def _matrices(net: Any, context: Any) -> tuple[Any, Any]:
-    """Return the encoder's first matrix, transposed, and the decoder's, a row for each column."""
-    return _encoder_matrix(net, context), net.decoder.weight.data(context).asnumpy()
+def _encoder_matrix(net: Any, cells: Any) -> Any:
+    return cells.transposed(encoder_layers(net)[0].weight.data(cells.context))
 
 
-def _encoder_matrix(net: Any, context: Any) -> Any:
-    encoder = encoder_layers(net)[0].weight.data(context).asnumpy()
-    return numpy.ascontiguousarray(encoder.T)
-
-
-def _inputs(net: Any, matrix: csr_matrix) -> Any:
+def _inputs(net: Any, cells: Any) -> Any:
     """Return the ratings as they go in, normalised where the net says so."""
-    if net.typical_count is None:
-        return matrix.data
-    counts = numpy.diff(matrix.indptr)
-    factors = net.row_factors(numpy.maximum(counts, 1)).astype(numpy.float32)
-    return matrix.data * numpy.repeat(factors, counts)
+    ratings, counts = cells.matrix.data, numpy.diff(cells.matrix.indptr)
+    if net.typical_count is not None:
+        factors = net.row_factors(numpy.maximum(counts, 1)).astype(numpy.float32)
+        ratings = ratings * numpy.repeat(factors, counts)
+    return np.array(ratings, ctx=cells.context)
 
 
-def _code(net: Any, sums: Any, context: Any) -> Any:
+def _code(net: Any, sums: Any) -> Any:
     """Return the code from the sums V r of the first layer."""
     first, *others = encoder_layers(net)
-    code = _activated(first, sums + first.bias.data(context))
+    code = _activated(first, sums + first.bias.data(sums.ctx))
     for layer in others:
         code = layer(code)
     return net.dropout(code)

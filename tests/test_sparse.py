@@ -1,6 +1,6 @@
 """The sparse way gives the numbers of the dense one."""
 
-import importlib.util
+import warnings
 
 import numpy
 import pytest
@@ -8,13 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import random as random_matrix
 
-from autorec import AutoRec, Interactions, fit, predict_cells
+from autorec import AutoRec, Interactions, fit, predict_cells, sparse
 from autorec._mxnet import autograd, gluon, mx, np
 from autorec.errors import ConfigurationError
-from autorec.sparse import SparseSteps, is_sparse
+from autorec.sparse import SparseSteps, has_kernels, is_sparse, rated_cells
 from autorec.steps import DenseSteps
-
-pytest.importorskip("numba")
 
 VARIANTS = {
     "section": {"dropout": 0.0},
@@ -23,6 +21,16 @@ VARIANTS = {
     "normalised": {"typical_count": 4.0},
     "deep": {"num_hidden": (6, 3, 6)},
 }
+
+
+@pytest.fixture(autouse=True, params=["kernels", "operators"])
+def products(request, monkeypatch):
+    """Each test runs with numba's kernels, and with MXNet's operators, as where there is none."""
+    if request.param == "operators":
+        monkeypatch.setattr("autorec.sparse.has_kernels", lambda: False)
+    elif not has_kernels():
+        pytest.skip("numba is not installed")
+    return request.param
 
 
 def ratings(rows, columns, density, seed, lowest=1) -> Interactions:
@@ -156,29 +164,67 @@ def test_equal_seeds_give_equal_bits():
         numpy.testing.assert_array_equal(found[0][name], found[1][name])
 
 
-def test_the_way_is_chosen_by_density_and_device():
-    sparse, full = ratings(20, 20, 0.1, seed=0), ratings(20, 20, 0.9, seed=0)
-    net = AutoRec(3, 20)
-    assert is_sparse("auto", net, sparse, [mx.cpu()])
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    rows=st.integers(1, 12),
+    columns=st.integers(1, 12),
+    density=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+    seed=st.integers(0, 1000),
+)
+def test_products_are_scipys(rows, columns, density, seed):
+    rng = numpy.random.default_rng(seed)
+    matrix = ratings(rows, columns, density, seed, lowest=0).matrix
+    cells = rated_cells(matrix, mx.cpu())
+    weight, code, bias, values = (
+        rng.standard_normal(shape).astype(numpy.float32)
+        for shape in [(columns, 7), (rows, 7), columns, matrix.nnz]
+    )
+    matrix = matrix.copy()
+    matrix.data[:] = values
+    found = cells.product(np.array(values), cells.weight(np.array(weight)))
+    numpy.testing.assert_allclose(found.asnumpy(), matrix @ weight, rtol=1e-4, atol=1e-5)
+    found = cells.gradient(np.array(values), np.array(code))
+    numpy.testing.assert_allclose(np.array(found).asnumpy(), matrix.T @ code, rtol=1e-4, atol=1e-5)
+    found = cells.at(np.array(code), cells.weight(np.array(weight)), np.array(bias))
+    row, column = matrix.tocoo().row, matrix.tocoo().col
+    expected = (code @ weight.T + bias)[row, column]
+    numpy.testing.assert_allclose(found.asnumpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_cells_are_gathered_in_parts(monkeypatch):
+    monkeypatch.setattr("autorec.operators.GATHERED", 40)  # 8 cells at a time
+    test_predictions_are_those_of_whole_rows()
+
+
+def test_the_way_is_chosen_by_density_and_device(products):
+    full, net = ratings(20, 20, 0.9, seed=0), AutoRec(3, 20)
+    low, wide = (0.2, 0.12) if products == "kernels" else (0.03, 0.03)
+    assert is_sparse("auto", net, ratings(20, 20, low, seed=0), [mx.cpu()])
     assert not is_sparse("auto", net, full, [mx.cpu()])
-    fifth, wide = ratings(20, 20, 0.2, seed=0), ratings(20, 20_000, 0.2, seed=0)
-    assert is_sparse("auto", net, fifth, [mx.cpu()])
-    assert not is_sparse("auto", net, wide, [mx.cpu()]), "its weights do not stay in a cache"
-    assert not is_sparse("auto", net, sparse, [mx.cpu(0), mx.cpu(1)])
-    assert not is_sparse("auto", net, sparse, [mx.gpu(0)])
-    assert not is_sparse("auto", gluon.nn.Dense(20), sparse, [mx.cpu()])
-    assert is_sparse("sparse", net, full, [mx.cpu(0), mx.cpu(1)])
-    assert not is_sparse("dense", net, sparse, [mx.cpu()])
+    assert is_sparse("auto", net, ratings(20, 20_000, wide, seed=0), [mx.cpu()])
+    assert not is_sparse("auto", net, ratings(20, 20_000, 0.2, seed=0), [mx.cpu()])
+    few = ratings(20, 20, 0.02, seed=0)
+    assert not is_sparse("auto", net, few, [mx.cpu(0), mx.cpu(1)])
+    assert not is_sparse("auto", net, few, [mx.gpu(0)])
+    assert not is_sparse("auto", gluon.nn.Dense(20), few, [mx.cpu()])
+    for contexts in ([mx.cpu(0), mx.cpu(1)], [mx.gpu(0)]):
+        assert is_sparse("sparse", net, full, contexts)
+    assert not is_sparse("dense", net, few, [mx.cpu()])
 
 
-def test_what_cannot_be_had_is_refused(monkeypatch):
-    inputs, net = ratings(20, 20, 0.1, seed=0), AutoRec(3, 20)
+def test_what_cannot_be_had_is_refused():
+    inputs = ratings(20, 20, 0.1, seed=0)
     with pytest.raises(ConfigurationError, match="not 'sprase'"):
-        is_sparse("sprase", net, inputs, [mx.cpu()])
-    with pytest.raises(ConfigurationError, match="on the CPU"):
-        is_sparse("sparse", net, inputs, [mx.gpu(0)])
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ConfigurationError, match="pip install numba"):
-        is_sparse("sparse", net, inputs, [mx.cpu()])
-    with pytest.warns(UserWarning, match="faster"):
-        assert not is_sparse("auto", net, inputs, [mx.cpu()])
+        is_sparse("sprase", AutoRec(3, 20), inputs, [mx.cpu()])
+    with pytest.raises(ConfigurationError, match="AutoRec alone"):
+        is_sparse("sparse", gluon.nn.Dense(20), inputs, [mx.cpu()])
+
+
+def test_where_numba_is_missing_it_is_said_once(products):
+    inputs = ratings(20, 20, 0.1, seed=0)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        sparse._recommend_numba.cache_clear()
+        fit(AutoRec(3, 20), inputs, test=inputs, contexts=[mx.cpu()], num_epochs=2)
+    found = ["pip install numba" in str(each.message) for each in said]
+    assert found == ([] if products == "kernels" else [True])
