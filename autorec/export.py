@@ -21,17 +21,17 @@ Clipping and cold predictions are left to whoever uses the model: they need the 
 
 from __future__ import annotations
 
-import importlib
 import io
 import json
 import math
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,8 @@ from numpy.typing import NDArray
 from ._mxnet import gluon, mx, npx
 from .errors import AutorecError, ConfigurationError, RatingsError
 from .files import replacing
-from .steps import encoder_layers
+from .formula import Formula, formula
+from .onnx_graph import onnx_file, run_onnx
 
 if TYPE_CHECKING:
     from .recommender import Recommender
@@ -48,29 +49,6 @@ Format = Literal["onnx", "numpy", "symbol"]
 
 #: How far an exported model may be from the net, over the larger of prediction and rating scale.
 TOLERANCE = 1e-5
-
-# What ONNX calls the activations. All operators used are in operator set 11, which is of 2019.
-_OPERATORS = {
-    "relu": "Relu",
-    "softrelu": "Softplus",
-    "sigmoid": "Sigmoid",
-    "softsign": "Softsign",
-    "tanh": "Tanh",
-}
-_OPERATOR_SET, _IR_VERSION = 11, 6
-
-# A message of protobuf, which an ONNX file is, ends here; some room is left for the graph.
-_LARGEST_ONNX = 2**31 - 2**20
-
-
-class _Model(NamedTuple):
-    """What the net computes: the layers one after the other, then offset + factor · x."""
-
-    weights: dict[str, NDArray[np.float32]]
-    activations: list[str]
-    stretch: tuple[float, float]
-    typical_count: float | None
-    inputs: list[str]
 
 
 def export(recommender: Recommender, folder: str | os.PathLike[str], format: Format) -> list[Path]:
@@ -138,8 +116,9 @@ def export(recommender: Recommender, folder: str | os.PathLike[str], format: For
         raise ConfigurationError(
             f"There is no format {format!r} to export to; choose one of {', '.join(_FORMATS)}."
         )
-    description = _describe(recommender)
-    files = {**_FORMATS[format](recommender), "ids.json": description}
+    model = formula(recommender)
+    description = _describe(recommender, model)
+    files = {**_FORMATS[format](recommender, model), "ids.json": description}
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,8 +132,8 @@ def export(recommender: Recommender, folder: str | os.PathLike[str], format: For
     return [folder / name for name in files]
 
 
-def _describe(recommender: Recommender) -> bytes:
-    ratings, net = recommender.ratings_, recommender.net_
+def _describe(recommender: Recommender, model: Formula) -> bytes:
+    ratings = recommender.ratings_
     rows, columns = ("items", "users") if recommender.view == "item" else ("users", "items")
     description = {
         "format_version": 1,
@@ -169,8 +148,8 @@ def _describe(recommender: Recommender) -> bytes:
         "scale": list(recommender.scale_),
         "clip": bool(recommender.clip),
         "cold_prediction": float(recommender.cold_prediction),
-        "normalise": None if net.typical_count is None else float(net.typical_count),
-        "mask": _needs_mask(recommender),
+        "normalise": None if model.typical_count is None else float(model.typical_count),
+        "mask": "mask" in model.inputs,
         "users": [_plain("user", each) for each in ratings.user_ids],
         "items": [_plain("item", each) for each in ratings.item_ids],
     }
@@ -191,30 +170,7 @@ def _plain(kind: str, id_: Any) -> int | float | str:
     )
 
 
-def _needs_mask(recommender: Recommender) -> bool:
-    """Tell whether a row's ratings are counted and its entries other than 0 are not all of them."""
-    return recommender.net_.typical_count is not None and not recommender.inputs_.positive
-
-
-def _read(recommender: Recommender) -> _Model:
-    net = recommender.net_
-    weights, activations = {}, []
-    for n, layer in enumerate([*encoder_layers(net), net.decoder]):
-        weights[f"weight{n}"] = layer.weight.list_data()[0].asnumpy()
-        weights[f"bias{n}"] = layer.bias.list_data()[0].asnumpy()
-        activations.append("identity" if layer.act is None else layer.act._act_type)
-    offset = net.stretch(0.0)
-    return _Model(
-        weights,
-        activations,
-        (offset, net.stretch(1.0) - offset),
-        net.typical_count,
-        ["ratings", "mask"] if _needs_mask(recommender) else ["ratings"],
-    )
-
-
-def _numpy_files(recommender: Recommender) -> dict[str, bytes]:
-    model = _read(recommender)
+def _numpy_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
     file = io.BytesIO()
     np.savez(
         file,
@@ -225,93 +181,13 @@ def _numpy_files(recommender: Recommender) -> dict[str, bytes]:
     return {"model.npz": file.getvalue()}
 
 
-def _onnx_files(recommender: Recommender) -> dict[str, bytes]:
-    onnx, onnxruntime = _import_onnx()
-    model = _read(recommender)
-    size = sum(each.nbytes for each in model.weights.values())
-    if size > _LARGEST_ONNX:
-        raise ConfigurationError(
-            f"The weights take {size / 1e9:.1f} GB and an ONNX file holds 2.1; choose the format "
-            "numpy."
-        )
-    content = _onnx_model(onnx, model).SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    _verify(
-        recommender,
-        "ONNX model",
-        lambda rows: session.run(["predictions"], dict(zip(model.inputs, rows)))[0],
-    )
+def _onnx_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
+    content = onnx_file(model)
+    _verify(recommender, model, "ONNX model", partial(run_onnx, content))
     return {"model.onnx": content}
 
 
-def _import_onnx() -> list[Any]:
-    """Return the modules onnx and onnxruntime.
-
-    Raises
-    ------
-    ConfigurationError
-        If one is missing.
-    """
-    names = ("onnx", "onnxruntime")
-    try:
-        return [importlib.import_module(name) for name in names]
-    except ImportError as error:
-        raise ConfigurationError(
-            f"The format onnx needs {' and '.join(names)} ({error}): pip install "
-            "'gluon-autorec[onnx]', or choose the format numpy."
-        ) from error
-
-
-def _onnx_model(onnx: Any, model: _Model) -> Any:
-    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
-    nodes: list[Any] = []
-    constants: dict[str, NDArray[np.float32]] = dict(model.weights)
-
-    def add(operator: str, *inputs: str, **attributes: int | list[int]) -> str:
-        output = f"{operator.lower()}{len(nodes)}"
-        nodes.append(helper.make_node(operator, inputs, [output], **attributes))
-        return output
-
-    def constant(name: str, value: float) -> str:
-        constants[name] = np.array(value, dtype=np.float32)
-        return name
-
-    x = "ratings"
-    if model.typical_count is not None:
-        rated = "mask" if "mask" in model.inputs else add("Abs", add("Sign", x))
-        counts = add("ReduceSum", rated, axes=[1], keepdims=1)
-        counts = add("Max", counts, constant("least_count", 1))
-        factors = add("Sqrt", add("Div", constant("typical_count", model.typical_count), counts))
-        x = add("Mul", x, factors)
-    for n, activation in enumerate(model.activations):
-        x = add("Gemm", x, f"weight{n}", f"bias{n}", transB=1)
-        if activation != "identity":
-            x = add(_OPERATORS[activation], x)
-    offset, factor = model.stretch
-    if model.stretch != (0.0, 1.0):
-        x = add("Add", add("Mul", x, constant("factor", factor)), constant("offset", offset))
-    nodes[-1].output[0] = "predictions"
-
-    shape = ["batch", model.weights["weight0"].shape[1]]
-    graph = helper.make_graph(
-        nodes,
-        "AutoRec",
-        [helper.make_tensor_value_info(name, float32, shape) for name in model.inputs],
-        [helper.make_tensor_value_info("predictions", float32, shape)],
-        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    made = helper.make_model(
-        graph,
-        producer_name="autorec",
-        opset_imports=[helper.make_opsetid("", _OPERATOR_SET)],
-        ir_version=_IR_VERSION,
-    )
-    onnx.checker.check_model(made)
-    return made
-
-
-def _symbol_files(recommender: Recommender) -> dict[str, bytes]:
-    model = _read(recommender)
+def _symbol_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         graph, weights = Path(folder, "model-symbol.json"), Path(folder, "model-0000.params")
         _symbol(model).save(str(graph))
@@ -319,15 +195,15 @@ def _symbol_files(recommender: Recommender) -> dict[str, bytes]:
         with warnings.catch_warnings():  # it says that it does not know the inputs' type yet
             warnings.simplefilter("ignore")
             block = gluon.SymbolBlock.imports(str(graph), model.inputs, str(weights), ctx=mx.cpu())
-        _verify(
-            recommender,
-            "symbol",
-            lambda rows: block(*(mx.np.array(each, ctx=mx.cpu()) for each in rows)).asnumpy(),
-        )
+
+        def predict(rows: Mapping[str, Any]) -> Any:
+            return block(*(mx.np.array(each, ctx=mx.cpu()) for each in rows.values())).asnumpy()
+
+        _verify(recommender, model, "symbol", predict)
         return {path.name: path.read_bytes() for path in (graph, weights)}
 
 
-def _symbol(model: _Model) -> Any:
+def _symbol(model: Formula) -> Any:
     def variable(name: str) -> Any:
         return mx.sym.var(name).as_np_ndarray()
 
@@ -349,19 +225,21 @@ def _symbol(model: _Model) -> Any:
 
 def _verify(
     recommender: Recommender,
+    model: Formula,
     name: str,
-    predict: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]],
+    predict: Callable[[Mapping[str, NDArray[np.float32]]], NDArray[np.float32]],
 ) -> None:
     """Compare an exported model with the net, on rows of training ratings.
 
     Parameters
     ----------
     recommender : Recommender
+    model : Formula
     name : str
         What the model is called in the error.
     predict : callable
-        Maps the model's inputs, each an ndarray of float32 (n, columns), to predictions of that
-        shape.
+        Maps the model's inputs by name, each an ndarray of float32 (n, columns), to predictions of
+        that shape.
 
     Raises
     ------
@@ -376,7 +254,7 @@ def _verify(
     arguments = [inputs.dense(rows)] + ([] if inputs.positive else [inputs.mask(rows)])
     context = net.decoder.weight.list_ctx()[0]
     expected = net(*(mx.np.array(each, ctx=context) for each in arguments)).asnumpy()
-    exported = predict(arguments if _needs_mask(recommender) else arguments[:1])
+    exported = predict(dict(zip(model.inputs, arguments)))
     low, high = recommender.scale_
     scale = max(abs(low), abs(high), high - low)
     bounds = TOLERANCE * np.maximum(scale, np.abs(expected))
@@ -389,7 +267,7 @@ def _verify(
         )
 
 
-_FORMATS: dict[str, Callable[[Recommender], dict[str, bytes]]] = {
+_FORMATS: dict[str, Callable[[Recommender, Formula], dict[str, bytes]]] = {
     "onnx": _onnx_files,
     "numpy": _numpy_files,
     "symbol": _symbol_files,

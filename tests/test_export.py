@@ -12,7 +12,7 @@ import numpy
 import pandas as pd
 import pytest
 
-from autorec import Ratings
+from autorec import Ratings, onnx_graph
 from autorec._mxnet import gluon, mx
 from autorec.errors import AutorecError, ConfigurationError, NotFittedError, RatingsError
 from autorec.export import export
@@ -218,14 +218,14 @@ def test_a_model_that_differs_leaves_nothing_behind(
     format, factor, one_layer, tmp_path, monkeypatch
 ):
     need(format)
-    read = module._read
+    right = module.formula
 
     def wrong(recommender):
-        model = read(recommender)
+        model = right(recommender)
         bias = model.weights["bias1"] * factor
         return model._replace(weights={**model.weights, "bias1": bias + 0.001})
 
-    monkeypatch.setattr(module, "_read", wrong)
+    monkeypatch.setattr(module, "formula", wrong)
     with pytest.raises(AutorecError, match=r"differs from the net by up to .* nothing was written"):
         export(one_layer, tmp_path / "new", format)
     assert list(tmp_path.iterdir()) == []
@@ -269,7 +269,7 @@ def test_without_onnx(name, one_layer, tmp_path, monkeypatch):
 
 def test_weights_that_no_onnx_file_holds(one_layer, tmp_path, monkeypatch):
     need("onnx")
-    monkeypatch.setattr(module, "_LARGEST_ONNX", 100)
+    monkeypatch.setattr(onnx_graph, "_LARGEST", 100)
     with pytest.raises(ConfigurationError, match="choose the format numpy"):
         export(one_layer, tmp_path, "onnx")
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from autorec import archives, movielens
+from autorec import archives, fetching, movielens, releases
 from autorec.errors import ConfigurationError, DataCorruptError, DataUnavailableError
 from autorec.movielens import (
     RELEASES,
@@ -147,7 +147,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             sha1=release.sha1 and checksum("sha1", FILES[name][release.ratings]),
         )
         monkeypatch.setitem(RELEASES, name, made_up)
-    monkeypatch.setattr(movielens, "GROUPLENS", "http://127.0.0.1:1")
+    monkeypatch.setattr(releases, "GROUPLENS", "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
@@ -159,7 +159,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def server(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server()
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-    monkeypatch.setattr(movielens, "GROUPLENS", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setattr(releases, "GROUPLENS", f"http://127.0.0.1:{server.server_port}")
     yield server
     server.before.set()
     server.after.set()
@@ -400,10 +400,10 @@ def test_the_ratings_come_last_so_that_they_vouch_for_the_rest(
         replace(old, new)
 
     server.answers = [release_zip("100k")]
-    monkeypatch.setattr(movielens.os, "replace", interrupt)
+    monkeypatch.setattr(fetching.os, "replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fetch("100k")
-    monkeypatch.setattr(movielens.os, "replace", replace)
+    monkeypatch.setattr(fetching.os, "replace", replace)
     assert contents(cache) == {"ml-100k/u.item": FILES["100k"]["u.item"]}
     assert contents(fetch("100k")) == FILES["100k"]
 
@@ -508,7 +508,7 @@ def test_a_missing_zip_is_reported(cache: Path, server: Server) -> None:
 def test_a_refused_connection_is_reported(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as deaf:  # bound, so that nobody else listens there
         deaf.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(movielens, "GROUPLENS", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        monkeypatch.setattr(releases, "GROUPLENS", f"http://127.0.0.1:{deaf.getsockname()[1]}")
         with pytest.raises(DataUnavailableError, match=r"ml-1m has no ratings\.dat.*refused"):
             fetch("1m")
 
@@ -526,8 +526,8 @@ def test_a_server_that_stalls_is_given_up(
 
 FETCH = """
 import dataclasses, sys
-from autorec import archives, movielens
-movielens.GROUPLENS, md5, sha1 = sys.argv[1:]
+from autorec import movielens, releases
+releases.GROUPLENS, md5, sha1 = sys.argv[1:]
 release = dataclasses.replace(movielens.RELEASES["100k"], md5=md5, sha1=sha1)
 movielens.RELEASES["100k"] = release
 print(movielens.ratings_file(movielens.fetch("100k"), release))
@@ -537,7 +537,7 @@ print(movielens.ratings_file(movielens.fetch("100k"), release))
 def test_two_processes_may_fetch_at_once(cache: Path, server: Server) -> None:
     release = RELEASES["100k"]
     server.answers, server.together = [release_zip("100k")], threading.Barrier(2)
-    command = [sys.executable, "-c", FETCH, movielens.GROUPLENS, str(release.md5)]
+    command = [sys.executable, "-c", FETCH, releases.GROUPLENS, str(release.md5)]
     command.append(str(release.sha1))
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [run.communicate()[0] for run in runs] == [f"{cache}/ml-100k/u.data\n"] * 2
@@ -557,14 +557,14 @@ def wheel(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     wheel.write_bytes(
         zipped(
             {
-                f"{movielens.WHEEL_FOLDER}/ml-100k.inter": inter,
-                f"{movielens.WHEEL_FOLDER}/ml-100k.item": ITEM.encode(),
+                f"{fetching.WHEEL_FOLDER}/ml-100k.inter": inter,
+                f"{fetching.WHEEL_FOLDER}/ml-100k.item": ITEM.encode(),
                 "recbole-1.2.1.dist-info/METADATA": metadata,
                 "recbole-1.2.1.dist-info/WHEEL": b"Wheel-Version: 1.0\nTag: py3-none-any\n",
             }
         )
     )
-    monkeypatch.setattr(movielens, "WHEEL_SHA256", checksum("sha256", wheel.read_bytes()))
+    monkeypatch.setattr(fetching, "WHEEL_SHA256", checksum("sha256", wheel.read_bytes()))
     return wheel
 
 
@@ -587,7 +587,7 @@ def test_an_altered_wheel_is_refused_with_both_checksums(cache: Path, wheel: Pat
     with zipfile.ZipFile(wheel, "a") as content:
         content.writestr("recbole/more.py", b"")
     found = checksum("sha256", wheel.read_bytes())
-    with pytest.raises(DataCorruptError, match=f"is {found}, not {movielens.WHEEL_SHA256}; name"):
+    with pytest.raises(DataCorruptError, match=f"is {found}, not {fetching.WHEEL_SHA256}; name"):
         fetch("100k")
 
 

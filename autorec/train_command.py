@@ -1,0 +1,379 @@
+"""The command that trains: reads ratings, splits them, fits, and leaves a run's folder behind."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Optional
+
+import typer
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from . import movielens
+from .checkpoints import Checkpoint
+from .errors import ConfigurationError
+from .history import Epoch
+from .ratings import Ratings
+from .reading import read_ratings
+from .resumption import (
+    recall_options,
+    refuse_other_options,
+    resumable_checkpoints,
+    told_how_to_resume,
+)
+from .roles import KVStoreName, Role, serve
+from .splits import given_split, last_split, random_split
+
+
+def train_command(
+    context: typer.Context,
+    dataset: Optional[str] = typer.Option(
+        None, help="A MovieLens release by its name.  [default: ml-100k]"
+    ),
+    data: Optional[Path] = typer.Option(
+        None, help="The release's folder or zip.  [default: the cache, else a download]"
+    ),
+    ratings: Optional[Path] = typer.Option(
+        None, help="A file of ratings instead: user, item, rating and perhaps time a line."
+    ),
+    columns: Optional[str] = typer.Option(
+        None, help="Columns of user, item, rating[, time] in the file: names, or positions from 0."
+    ),
+    separator: Optional[str] = typer.Option(
+        None, help="What stands between the columns.  [default: found in the first line]"
+    ),
+    train: Optional[Path] = typer.Option(None, help="A file of ratings to train on; with --test."),
+    test: Optional[Path] = typer.Option(None, help="A file of ratings to test on; with --train."),
+    duplicates: Literal["error", "last"] = typer.Option(
+        "error", help="Refuse a file that has a user's rating of an item twice, or keep the last."
+    ),
+    split: Literal["random", "seq-aware"] = typer.Option(
+        "random", help="Hold out random ratings, or each user's last."
+    ),
+    test_ratio: float = typer.Option(0.1, help="The share that a random split holds out."),
+    validation_ratio: float = typer.Option(
+        0.0, help="The share of the training ratings that chooses the epoch; 0 for the last epoch."
+    ),
+    preset: str = typer.Option(
+        "section", help="section, paper or best: the values of what is not given below."
+    ),
+    view: Optional[Literal["item", "user"]] = typer.Option(
+        None, help="What a row is.  [section: item]"
+    ),
+    hidden: Optional[str] = typer.Option(
+        None, help="Hidden units: 500, or 500,250,500 for a deep net.  [section: 500]"
+    ),
+    encoder: Optional[str] = typer.Option(
+        None, help="The encoder's activation.  [section: sigmoid]"
+    ),
+    decoder: Optional[str] = typer.Option(
+        None, help="The decoder's activation.  [section: identity]"
+    ),
+    dropout: Optional[float] = typer.Option(
+        None, min=0, max=0.99, help="Dropout on the code.  [section: 0.05]"
+    ),
+    input_dropout: Optional[float] = typer.Option(
+        None, min=0, max=0.99, help="Dropout on the ratings that go in.  [section: 0.0]"
+    ),
+    normalise: Optional[bool] = typer.Option(
+        None, "--normalise/--no-normalise", help="Scale rows to the mean number of ratings."
+    ),
+    epochs: Optional[int] = typer.Option(
+        None, min=1, help="Passes over the training ratings.  [section: 25]"
+    ),
+    pretrain_epochs: Optional[int] = typer.Option(
+        None, min=0, help="Passes before, layer by layer, for a deep net."
+    ),
+    finetuning_lr: Optional[float] = typer.Option(
+        None, min=0, help="The learning rate of the whole deep net after that.  [default: --lr]"
+    ),
+    patience: Optional[int] = typer.Option(
+        None, min=1, help="Epochs without a better validation RMSE that end the training."
+    ),
+    batch_size: Optional[int] = typer.Option(None, min=1, help="Rows a step.  [section: 256]"),
+    loss: Optional[Literal["mean", "sum"]] = typer.Option(
+        None,
+        help="The section's, over all cells; or the paper's, over the rated ones.  [section: mean]",
+    ),
+    optimizer: Optional[str] = typer.Option(None, help="Any of Gluon's.  [section: adam]"),
+    lr: Optional[float] = typer.Option(None, min=0, help="The learning rate.  [section: 0.002]"),
+    lr_decay: Optional[float] = typer.Option(
+        None, min=0, help="Its factor after each epoch.  [section: 1.0]"
+    ),
+    wd: Optional[float] = typer.Option(None, min=0, help="Weight decay.  [section: 1e-05]"),
+    decay_biases: Optional[bool] = typer.Option(
+        None, "--decay-biases/--no-decay-biases", help="Decay all, or the weight matrices alone."
+    ),
+    decay_power: Optional[float] = typer.Option(
+        None, min=0, help="More decay for frequent columns: times (count / mean) to this power."
+    ),
+    averaging: Optional[float] = typer.Option(
+        None, min=0, max=0.999, help="Of the weights over epochs; 0 for the last ones alone."
+    ),
+    clip: Optional[bool] = typer.Option(
+        None, "--clip/--no-clip", help="Keep predictions within the rating scale."
+    ),
+    cold_rating: Optional[float] = typer.Option(
+        None, help="The prediction where a user or item has no training rating."
+    ),
+    devices: str = typer.Option(
+        "gpu", help="cpu; cpu:N for N contexts on it; gpu for all, else the CPU; gpu:0,1."
+    ),
+    compute: Literal["auto", "dense", "sparse"] = typer.Option(
+        "auto", help="Whole rows, or rated cells alone, which numba makes fast; the same numbers."
+    ),
+    kvstore: Optional[KVStoreName] = typer.Option(
+        None,
+        help="Train with the other workers of a job, which the DMLC_* variables describe; see "
+        "autorec launch.  [default: alone]",
+    ),
+    seed: int = typer.Option(0, min=0, help="Of split, weights, order and dropout."),
+    output: Optional[Path] = typer.Option(None, help="A new folder.  [default: runs/NAME-TIME]"),
+    quiet: bool = typer.Option(False, "--quiet", help="Print the result alone, and no progress."),
+    checkpoint_every: Optional[int] = typer.Option(
+        None, min=1, help="Epochs between checkpoints, for --resume.  [default: none are written]"
+    ),
+    resume: Optional[Path] = typer.Option(
+        None,
+        is_eager=True,
+        callback=recall_options,
+        help="Go on with the run of this folder; with it, give --epochs, --kvstore or --quiet.",
+    ),
+) -> None:
+    """Train AutoRec, by default as the section does: MovieLens-100K, a tenth held out.
+
+    Writes to a new folder: metrics.json, curve.png, the weights alone, model.params, and all that
+    the other commands need, model/. With --checkpoint-every, a run that was stopped, by Ctrl-C or
+    otherwise, can be resumed.
+    """
+    started = time.perf_counter()
+    if kvstore is not None:
+        role = Role.from_environment()
+        if role.name != "worker":
+            serve(role)
+            return
+    if resume:
+        refuse_other_options(context)
+    source = {
+        "dataset": dataset if dataset or ratings or train else "ml-100k",
+        "data": data and str(data),
+        "ratings": ratings and str(ratings),
+        "train": train and str(train),
+        "test": test and str(test),
+        "columns": columns,
+        "duplicates": duplicates,
+        "split": None if train else split,
+        "test_ratio": None if train or split != "random" else test_ratio,
+        "validation_ratio": validation_ratio,
+    }
+    _check_source(source)
+    name, learned, chooser, held_out = _read_parts(source, separator, seed)
+
+    # MXNet takes a second to import; wrong arguments are answered before.
+    from .evaluation import accuracy
+    from .recommender import Recommender
+    from .report import describe, run_folder, write_report
+    from .workers import Workers
+
+    model = Recommender.preset(
+        preset,
+        **_given(
+            view=view,
+            num_hidden=hidden and _sizes(hidden),
+            encoder_activation=encoder,
+            decoder_activation=decoder,
+            dropout=dropout,
+            input_dropout=input_dropout,
+            normalise=normalise,
+            num_epochs=epochs,
+            pretrain_epochs=pretrain_epochs,
+            finetuning_rate=finetuning_lr,
+            patience=patience,
+            batch_size=batch_size,
+            loss=loss,
+            optimizer=optimizer,
+            learning_rate=lr,
+            learning_rate_decay=lr_decay,
+            weight_decay=wd,
+            decay_biases=decay_biases,
+            decay_power=decay_power,
+            averaging=averaging,
+            clip=clip,
+            cold_rating=cold_rating,
+        ),
+        devices=devices,
+        compute=compute,
+        random_state=seed,
+    )
+    facts = describe(name, learned, chooser, held_out)
+    workers = Workers.join(kvstore)
+    first = workers.rank == 0  # which alone speaks and writes
+    if not first:
+        quiet = True
+        warnings.simplefilter("ignore")
+    if not quiet:
+        print(_overview(facts))
+    wanted = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    claim: Any = nullcontext(resume or wanted)
+    if first and not resume:
+        claim = run_folder(wanted, numbered=output is None)
+    begun: Checkpoint | None = context.obj
+    with workers, claim as folder, _progress(model.num_epochs, begun, quiet) as show:
+        checkpoints = resumable_checkpoints(context, folder, checkpoint_every)
+        with told_how_to_resume(folder, checkpoints, kvstore):
+            model.fit(
+                learned,
+                validation=chooser,
+                test=held_out,
+                on_epoch=show,
+                checkpoints=checkpoints,
+                resume=begun or False,
+                workers=workers,
+            )
+        if not first:
+            return
+        result = accuracy(model.predict(*held_out.pairs()), held_out.values)
+        facts["num_test_cold"] = cold = int(model.is_cold(*held_out.pairs()).sum())
+        config = {**source, "preset": preset, **model.get_params()}
+        config.update(kvstore=kvstore, workers=workers.count)
+        write_report(folder, model.net_, model.history_, result, facts, config)
+        model.save(folder / "model")
+    if cold and not quiet:
+        print(
+            f"{cold:,} of the held-out ratings are of a user or an item without training ratings; "
+            f"they were predicted {model.cold_prediction:g}"
+        )
+    if not quiet:
+        print(
+            f"Learning curve, metrics and model are in {folder}/: curve.png, metrics.json, model/"
+        )
+    print(
+        f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {model.history_.best.epoch} "
+        f"epochs; {time.perf_counter() - started:.1f} s in all"
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Give a command line this command."""
+    app.command("train")(train_command)
+
+
+def _check_source(source: Mapping[str, Any]) -> None:
+    """Refuse options that name the data twice or by half."""
+    if (source["train"] is None) != (source["test"] is None):
+        raise ConfigurationError("--train and --test go together; name a file for each.")
+    if sum(source[each] is not None for each in ("dataset", "ratings", "train")) > 1:
+        raise ConfigurationError(
+            "--dataset, --ratings and --train with --test each name the data; give one of them."
+        )
+    if source["data"] is not None and source["dataset"] is None:
+        raise ConfigurationError("--data is where --dataset lies; leave one out.")
+    if not 0 <= source["validation_ratio"] < 1:
+        raise ConfigurationError(
+            f"--validation-ratio must be between 0 and 1, not {source['validation_ratio']:g}."
+        )
+
+
+def _read_parts(
+    source: Mapping[str, Any], separator: str | None, seed: int
+) -> tuple[str, Ratings, Ratings | None, Ratings]:
+    """Return the data's name, and the ratings to train on, to choose the epoch and held out."""
+    columns, duplicates = source["columns"], source["duplicates"]
+    named = None if columns is None else [_column(each) for each in columns.split(",")]
+    read = partial(read_ratings, separator=separator, columns=named, duplicates=duplicates)
+    if source["train"] is not None:
+        name = _stem(source["train"])
+        learned, held_out = given_split(read(source["train"]), read(source["test"]))
+    else:
+        if source["ratings"] is not None:
+            name, table = _stem(source["ratings"]), read(source["ratings"])
+        else:
+            release = movielens.find_release(source["dataset"])
+            name = release.folder
+            table = movielens.load_movielens(release.name, source["data"])
+        if source["split"] == "random":
+            learned, held_out = random_split(table, source["test_ratio"], seed)
+        else:
+            learned, held_out = last_split(table)
+    chooser = None
+    if source["validation_ratio"]:
+        learned, chooser = random_split(learned, source["validation_ratio"], seed + 1)
+    return name, learned, chooser, held_out
+
+
+def _given(**parameters: Any) -> dict[str, Any]:
+    """Return the parameters that options give; the others are the preset's."""
+    for name, value in parameters.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigurationError(f"{name} must be a finite number, not {value}.")
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def _overview(facts: Mapping[str, Any]) -> str:
+    train, validation, test = (facts[f"num_{part}"] for part in ("train", "validation", "test"))
+    return (
+        f"{facts['data']}: {train + validation + test:,} ratings of {facts['num_items']:,} items "
+        f"by {facts['num_users']:,} users; {train:,} to train on, "
+        + (f"{validation:,} to choose the epoch, " if validation else "")
+        + f"{test:,} held out"
+    )
+
+
+@contextmanager
+def _progress(
+    epochs: int, begun: Checkpoint | None, quiet: bool
+) -> Iterator[Callable[[Epoch], None]]:
+    """Show a bar, and above it what the library logs; give what moves it on by an epoch."""
+    initial = begun.epoch if begun else 0
+    look: dict[str, Any] = {"desc": "Training", "unit": "epoch", "disable": quiet}
+    with tqdm(initial=initial, total=epochs, **look) as bar, _logged(quiet):
+
+        def show(epoch: Epoch) -> None:
+            bar.set_postfix_str(
+                f"train RMSE {epoch.train_rmse:.3f}, test RMSE {epoch.test_rmse:.3f}", refresh=False
+            )
+            bar.update()
+
+        yield show
+
+
+@contextmanager
+def _logged(quiet: bool) -> Iterator[None]:
+    """Show what the library logs, above a progress bar."""
+    log = logging.getLogger("autorec")
+    level, log.propagate = log.level, False
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        with logging_redirect_tqdm([log]):
+            yield
+    finally:
+        log.setLevel(level)
+        log.propagate = True
+
+
+def _sizes(hidden: str) -> int | list[int]:
+    try:
+        sizes = [int(size) for size in hidden.split(",")]
+    except ValueError:
+        sizes = [0]
+    if min(sizes) < 1:
+        raise ConfigurationError(
+            f"--hidden {hidden} is no size; write 500, or 500,250,500 for a deep net."
+        )
+    return sizes[0] if len(sizes) == 1 else sizes
+
+
+def _column(name: str) -> str | int:
+    return int(name) if name.isdigit() else name
+
+
+def _stem(path: str) -> str:
+    return Path(path).name.split(".")[0]
