@@ -8,15 +8,22 @@ four lines come from memory together. Only `autorec.sparse` imports this module;
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from typing import Any
 
+import numba
 import numpy
 from numba import njit, prange
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ._mxnet import np
+
+# As many threads as MXNet has, see `_mxnet`.
+_THREADS = os.environ.get("OMP_NUM_THREADS", "")
+if _THREADS.isdigit():
+    numba.set_num_threads(max(1, min(int(_THREADS), numba.get_num_threads())))
 
 # Sums may be reordered, to go eight at a time; infinities and NaN stay what they are.
 _FAST = {"reassoc", "contract"}
@@ -49,7 +56,7 @@ class Cells:
         return numpy.ascontiguousarray(values.asnumpy().T)
 
     @cached_property
-    def _by_column(self) -> tuple[Any, Any, Any]:
+    def by_column(self) -> tuple[Any, Any, Any]:
         """The start of each column's cells, and of each cell its row and its place."""
         matrix = self.matrix
         places = numpy.arange(matrix.nnz, dtype=matrix.indices.dtype)
@@ -86,7 +93,7 @@ class Cells:
         ndarray of float32, shape (cells,)
         """
         result = numpy.empty(self.matrix.nnz, dtype=numpy.float32)
-        at_cells(*self._by_column, code.asnumpy(), weight, bias.asnumpy(), result)
+        at_cells(*self.by_column, code.asnumpy(), weight, bias.asnumpy(), result)
         return np.array(result, ctx=self.context)
 
     def gradient(
@@ -102,7 +109,7 @@ class Cells:
             Where to write it: an array that was used before is several times faster than one
             whose memory the machine has yet to find.
         """
-        starts, rows, order = self._by_column
+        starts, rows, order = self.by_column
         if result is None:
             result = numpy.empty((self.matrix.shape[1], of.shape[1]), dtype=numpy.float32)
         product(starts, rows, values.asnumpy()[order], of.asnumpy(), result)
@@ -110,7 +117,7 @@ class Cells:
 
     def adam_step(self, values: Any, of: Any, *arguments: Any) -> None:
         """Take a step of Adam with the gradient of `gradient`, see the function of that name."""
-        starts, rows, order = self._by_column
+        starts, rows, order = self.by_column
         adam_step(starts, rows, values.asnumpy()[order], of.asnumpy(), *arguments)
 
 

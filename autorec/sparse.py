@@ -27,26 +27,27 @@ from .workers import Workers
 Compute = Literal["auto", "dense", "sparse"]
 
 
-def break_even(columns: int) -> float:
+def has_kernels() -> bool:
+    """Tell whether numba is installed, which compiles `kernels`; `operators` do without."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def break_even(columns: int, kernels: bool) -> float:
     """Return the share of rated cells up to which the sparse way is the faster one.
 
-    As measured by ``python -m benchmarks density``: 0.28, 0.24 and 0.13 for 943, 6,040 and 30,000
-    columns with kernels. What is left of the weights in a cache from one row to the next makes the
-    difference.
+    As measured by ``python -m benchmarks density``: TODO. What is left of the weights in a cache
+    from one row to the next makes the difference.
 
     Parameters
     ----------
     columns : int
         Of the interactions.
+    kernels : bool
+        Whether kernels compute, or MXNet's operators.
     """
-    if not has_kernels():
+    if not kernels:
         return 0.04
     return 0.25 if columns <= 10_000 else 0.13
-
-
-def has_kernels() -> bool:
-    """Tell whether numba is installed, which compiles `kernels`; `operators` do without."""
-    return importlib.util.find_spec("numba") is not None
 
 
 def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequence[Any]) -> bool:
@@ -81,7 +82,7 @@ def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequen
         return False
     if not has_kernels():
         _recommend_numba()
-    return len(inputs) <= break_even(columns) * rows * columns
+    return len(inputs) <= break_even(columns, has_kernels()) * rows * columns
 
 
 @cache

@@ -1,4 +1,7 @@
-"""Density: up to which share of rated cells the sparse way is the faster one."""
+"""Density: up to which share of rated cells the sparse way is the faster one.
+
+With numba's kernels, and with MXNet's operators, which are what there is without numba.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 from autorec.interactions import Interactions
-from autorec.sparse import break_even
+from autorec.sparse import break_even, has_kernels
 
 from . import synthetic
 from .epoch_job import BATCH, train_mxnet
@@ -20,8 +24,11 @@ from .tables import quantity, table, write
 PACKAGES = ("gluon-autorec", "mxnet", "numba", "numpy")
 #: Items and users: those of ML-100K and ML-1M, and more users still.
 SHAPES = ((1_682, 943), (3_706, 6_040), (512, 30_000))
-DENSITIES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 BATCHES = 4
+WAYS = ("sparse", "operators", "dense")
+#: Operators are not measured beyond, where they take minutes.
+OPERATORS_UP_TO = 0.1
 
 
 def compare(
@@ -55,23 +62,27 @@ def compare(
         for density in densities:
             print(f"density: {rows} x {users}, {density:g} ...", file=sys.stderr, flush=True)
             train = synthetic.interactions(rows, users, int(density * rows * users))
-            samples: dict[str, list[float]] = {"sparse": [], "dense": []}
+            ways = [way for way in WAYS if way != "operators" or density <= OPERATORS_UP_TO]
+            samples: dict[str, list[float]] = {way: [] for way in ways}
             for _ in range(rounds):
                 for way in samples:
                     samples[way].append(_epoch(way, train, units))
-            ratio = median(samples["dense"]) / median(samples["sparse"])
-            results.append({"users": users, "density": density, "ratio": ratio, "samples": samples})
+            ratios = {way: median(samples["dense"]) / median(samples[way]) for way in ways[:-1]}
+            results.append(
+                {"users": users, "density": density, "ratios": ratios, "samples": samples}
+            )
     text = render(results, units, machine)
     write(folder, "density", text, {"machine": machine, "results": results})
     return text
 
 
-def crossing(results: Sequence[Mapping[str, Any]]) -> float | None:
+def crossing(densities: Sequence[float], ratios: Sequence[float]) -> float | None:
     """Return the density at which both ways take as long, between two that were measured."""
-    for low, high in zip(results, results[1:]):
-        if low["ratio"] > 1 >= high["ratio"]:
-            share = math.log(low["ratio"]) / math.log(low["ratio"] / high["ratio"])
-            place: float = low["density"] * (high["density"] / low["density"]) ** share
+    points = list(zip(densities, ratios))
+    for (low, above), (high, below) in zip(points, points[1:]):
+        if above > 1 >= below:
+            share = math.log(above) / math.log(above / below)
+            place: float = low * (high / low) ** share
             return place
     return None
 
@@ -81,8 +92,8 @@ def render(results: Sequence[Mapping[str, Any]], units: int, machine: Mapping[st
     rows = [
         [
             f"{each['users']:,} users, {each['density']:.0%}",
-            *(quantity(1e3 * median(each["samples"][way]), "ms") for way in ("sparse", "dense")),
-            f"{each['ratio']:.3g}",
+            *(_milliseconds(each["samples"].get(way)) for way in WAYS),
+            *(f"{each['ratios'][way]:.3g}" if way in each["ratios"] else "" for way in WAYS[:2]),
         ]
         for each in results
     ]
@@ -90,22 +101,36 @@ def render(results: Sequence[Mapping[str, Any]], units: int, machine: Mapping[st
         f"An epoch of {BATCHES} batches of {BATCH} items, or of fewer where there are not so many, "
         f"with {units} hidden units, by share of rated cells: medians.",
         "",
-        *table(["", "sparse", "dense", "dense / sparse"], rows),
+        *table(
+            ["", "sparse", "without numba", "dense", "dense / sparse", "dense / without numba"],
+            rows,
+        ),
         "",
     ]
     for users in dict.fromkeys(each["users"] for each in results):
-        place = crossing([each for each in results if each["users"] == users])
-        found = "is not among them" if place is None else f"is at about {place:.0%}"
-        lines.append(
-            f"- {users:,} users: the density at which both take as long {found}; `auto` is sparse "
-            f"up to {break_even(users):.0%}."
-        )
+        for way, kernels in (("sparse", True), ("operators", False)):
+            places = [each for each in results if each["users"] == users and way in each["ratios"]]
+            place = crossing(
+                [each["density"] for each in places], [each["ratios"][way] for each in places]
+            )
+            found = "is not among them" if place is None else f"is at about {place:.0%}"
+            lines.append(
+                f"- {users:,} users{'' if kernels else ', without numba'}: the density at which "
+                f"both ways take as long {found}; `auto` is sparse up to "
+                f"{break_even(users, kernels):.0%}."
+            )
     lines += ["", sentence(machine), ""]
     return "\n".join(lines)
 
 
+def _milliseconds(seconds: Sequence[float] | None) -> str:
+    return "" if seconds is None else quantity(1e3 * median(seconds), "ms")
+
+
 def _epoch(way: str, train: Interactions, units: int) -> float:
     """Return the seconds of the second epoch."""
-    _, history = train_mxnet(way, train, 2, units)
+    kernels = way == "sparse" and has_kernels()
+    with patch("autorec.sparse.has_kernels", lambda: kernels):
+        _, history = train_mxnet("dense" if way == "dense" else "sparse", train, 2, units)
     seconds: float = history[1].seconds
     return seconds

@@ -79,7 +79,7 @@ def sparse_optimizer(columns: int, units: int, repeats: int = 5) -> list[float]:
     from autorec.kernels import adam_step
 
     none = numpy.empty(0, dtype=numpy.int32)
-    cells = numpy.zeros(columns + 1, dtype=numpy.int32), none, none
+    cells = numpy.zeros(columns + 1, dtype=numpy.int32), none
     values, of = numpy.empty(0, dtype=numpy.float32), numpy.zeros((1, units), dtype=numpy.float32)
     weights = numpy.full((3, columns, units), 0.01, dtype=numpy.float32)
     decays = numpy.full(columns, 0.03, dtype=numpy.float32)

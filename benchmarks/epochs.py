@@ -232,7 +232,9 @@ def epoch_seconds(result: Mapping[str, Any], way: str) -> float:
 def chosen_way(each: Mapping[str, Any]) -> str:
     """Return the way that autorec takes by itself on a set of ratings."""
     rows, columns = each["rows"], each["columns"]
-    return SPARSE if each["ratings"] <= break_even(columns) * rows * columns else DENSE
+    return (
+        SPARSE if each["ratings"] <= break_even(columns, kernels=True) * rows * columns else DENSE
+    )
 
 
 def _sizes(results: Mapping[str, Any]) -> list[str]:

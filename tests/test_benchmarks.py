@@ -88,9 +88,8 @@ def test_a_few_batches_stand_for_an_epoch():
 
 
 def test_the_density_at_which_both_ways_take_as_long_lies_between_two():
-    ratios = [{"density": 0.1, "ratio": 4}, {"density": 0.4, "ratio": 0.25}]
-    assert density.crossing(ratios) == pytest.approx(0.2)
-    assert density.crossing(ratios[:1]) is None
+    assert density.crossing([0.1, 0.4], [4, 0.25]) == pytest.approx(0.2)
+    assert density.crossing([0.1], [4]) is None
 
 
 def test_a_ratio_that_misses_its_target_stands_out():
