@@ -30,12 +30,12 @@ SHAPES = {
 #: Of the kernel that is the furthest from its limit.
 TRIED = (
     "The furthest is the product, which reads a line of the weight for each rating, from wherever "
-    "in the caches or the memory it lies: those bytes are four to ten times the ones in the table. "
-    "What was tried (the fastest of 25, at the shapes of ML-1M and ML-10M): one line at a time took "
-    "1.25 and 14.1 ms, four at a time 0.89 and 7.8, eight 0.79 and 7.6. By column, each thread with "
-    "hidden units of its own: 1.8 and 11.0 ms. In tiles of columns that stay in a cache: 0.75 and "
-    "5.6 ms at best, but at 160,000 users and 2 million ratings 2.4 ms or more instead of 2.0. Four "
-    "at a time, by row, is the simplest of the good ones, and was kept."
+    "in caches or memory it lies: those bytes are four to ten times the ones in the table. What "
+    "was tried (the fastest of 25, at the shapes of ML-1M and ML-10M): one line at a time took "
+    "1.25 and 14.1 ms, four at a time 0.89 and 7.8, eight 0.79 and 7.6. By column, each thread "
+    "with hidden units of its own: 1.8 and 11.0 ms. In tiles of columns that stay in a cache: 0.75 "
+    "and 5.6 ms at best, but at 160,000 users and 2 million ratings 2.4 ms or more instead of 2.0. "
+    "Four at a time, by row, is the simplest of the good ones, and was kept."
 )
 QUICK = {"a small shape": (300, 400, 5_000)}
 
