@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from ._mxnet import mx, nn, np
 from .devices import contexts, split_rows
+from .epochs import repeat_epochs
 from .errors import ConfigurationError
 from .evaluation import accuracy
 from .history import Epoch, EpochSums, History
 from .ratings import Ratings
 from .steps import make_trainer, update
-from .training import repeat_epochs
 
 
 class Predictor(Protocol):

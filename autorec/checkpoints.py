@@ -5,7 +5,6 @@ A checkpoint is a folder, epoch-0012 for example, see `checkpoint_folder`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -28,7 +27,6 @@ from .checkpoint_folder import (
 )
 from .errors import ConfigurationError, DataCorruptError, TrainingError
 from .history import Epoch, History
-from .interactions import Interactions
 
 _NAME = re.compile(r"epoch-(\d{4,})")
 
@@ -324,30 +322,6 @@ class Trail:
         if isinstance(error, TrainingError) and self._last is not None:
             said = str(error).rstrip(".")
             raise TrainingError(f"{said} (the last good checkpoint is {self._last}).") from error
-
-
-def ratings_checksum(ratings: Interactions | None) -> str | None:
-    """Return the SHA-256 of a matrix of ratings, as its cells lie in memory."""
-    if ratings is None:
-        return None
-    matrix = ratings.matrix
-    digest = hashlib.sha256(f"{matrix.shape} {ratings.view}".encode())
-    for part, dtype in ((matrix.indptr, "<i8"), (matrix.indices, "<i8"), (matrix.data, "<f4")):
-        digest.update(numpy.ascontiguousarray(part, dtype=dtype).data)
-    return digest.hexdigest()
-
-
-def net_settings(net: Any) -> dict[str, Any]:
-    """Return what a net is made of, by name: sizes, activations, dropout.
-
-    Without the sizes of what goes in, which a net learns with its first batch.
-    """
-    found = {
-        f"net.{name}": " ".join(re.sub(r"(None|-?\d+) -> ", "", repr(child)).split())
-        for name, child in net._children.items()
-    }
-    factors = {name: getattr(net, name, None) for name in ("typical_count", "_stretch")}
-    return {"net": type(net).__name__, **found, **factors}
 
 
 def _plain(values: Mapping[str, Any]) -> Any:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any, Callable, Literal
 
 import numpy
 
 from ._mxnet import mx, np
-from .checkpoints import Checkpoint, Checkpoints, Trail, net_settings, ratings_checksum
+from .checkpoints import Checkpoint, Checkpoints, Trail
 from .devices import try_all_gpus
-from .errors import ConfigurationError, TrainingError
+from .epochs import repeat_epochs
+from .errors import ConfigurationError
 from .evaluation import evaluate
 from .history import Epoch, EpochSums, History
 from .interactions import Interactions
-from .progress import Progress, interrupts_held, load_weights
+from .progress import Progress, interrupts_held
+from .settings import run_settings
 from .sparse import Compute, SparseSteps, is_sparse
 from .steps import DenseSteps, connect
 from .workers import Workers
@@ -167,29 +167,29 @@ def fit(
     if checkpoints is not None:
         begun = checkpoints.begin(resume)
     if checkpoints is not None or several:
-        settings = {
-            **net_settings(net),
-            "training ratings": ratings_checksum(train),
-            "validation ratings": ratings_checksum(validation),
-            "test ratings": ratings_checksum(test),
-            "batch_size": batch_size,
-            "loss": loss,
-            "optimizer": optimizer.lower(),
-            "learning_rate": learning_rate,
-            "learning_rate_decay": learning_rate_decay,
-            "weight_decay": weight_decay,
-            "decay_biases": decay_biases,
-            "decay_power": decay_power,
-            "init": init.dumps() if isinstance(init, mx.init.Initializer) else str(init),
-            "averaging": averaging,
-            "patience": patience,
-            "clip": clip,
-            "cold": cold,
-            "devices": ", ".join(map(str, contexts)),
-            "compute": way,
-            "seed": seed,
+        settings = run_settings(
+            net,
+            train,
+            validation,
+            test,
+            init,
+            contexts,
+            batch_size=batch_size,
+            loss=loss,
+            optimizer=optimizer.lower(),
+            learning_rate=learning_rate,
+            learning_rate_decay=learning_rate_decay,
+            weight_decay=weight_decay,
+            decay_biases=decay_biases,
+            decay_power=decay_power,
+            averaging=averaging,
+            patience=patience,
+            clip=clip,
+            cold=cold,
+            compute=way,
+            seed=seed,
             **({"workers": workers.count} if several else {}),
-        }
+        )
         if several:
             resumed = {"epochs": num_epochs, "from": begun and begun.epoch}
             workers.check_alike({**settings, **resumed})
@@ -200,12 +200,7 @@ def fit(
             trail = Trail(checkpoints, settings, begun) if workers.rank == 0 else None
     mx.random.seed(seed)
     shuffle = numpy.random.default_rng(seed)
-    parameters = net.collect_params()
-    net.initialize(init, ctx=contexts, force_reinit=True)
-    for name, value in (start or {}).items():
-        net._collect_params_with_prefix()[name].set_data(np.array(value, dtype="float32"))
-    for name, parameter in parameters.items():
-        parameter.wd_mult = 1.0 if decay_biases or not name.endswith("bias") else 0.0
+    _initialise(net, init, start or {}, contexts, decay_biases)
     scale = 1 / (2 * train.shape[1]) if loss == "mean" else 1.0
     decays = weight_decay * train.column_frequencies() ** decay_power if decay_power else None
     rates = optimizer, learning_rate, weight_decay
@@ -266,90 +261,14 @@ def fit(
         )
 
 
-def repeat_epochs(
-    run_epoch: Callable[[int], Epoch],
-    trainer: Any,
-    net: Any,
-    *,
-    num_epochs: int,
-    learning_rate: float,
-    learning_rate_decay: float,
-    validation_rmse: Callable[[], float] | None = None,
-    test_rmse: Callable[[], float] | None = None,
-    averaging: float = 0.0,
-    patience: int | None = None,
-    on_epoch: Callable[[Epoch], None] | None = None,
-    progress: Progress | None = None,
-    after_epoch: Callable[[], None] | None = None,
-) -> History:
-    """Run epochs, lower the learning rate after each, and keep the best weights.
-
-    Parameters
-    ----------
-    run_epoch : callable
-        Trains for the epoch of that number, from 1.
-    trainer : gluon.Trainer
-        Gets the learning rate of each epoch.
-    net : Block
-    validation_rmse, test_rmse : callable, optional
-        Taken after each epoch. The weights of the epoch with the lowest validation RMSE are those
-        that the net ends with; the test RMSE is reported alone.
-    num_epochs, learning_rate, learning_rate_decay, averaging, patience, on_epoch
-        As of `fit`.
-    progress : Progress, optional
-        What to go on from, the net having its last weights; kept up to date.
-    after_epoch : callable, optional
-        Called after each epoch, before `on_epoch`.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is patience without validation, or averaging of 1 or more.
-    """
-    if not 0 <= averaging < 1:
-        raise ConfigurationError(f"averaging must be from 0 up to 1, not {averaging:g}.")
-    if patience is not None and validation_rmse is None:
-        raise ConfigurationError("patience needs validation ratings; hold some out.")
-    parameters = list(net.collect_params().values())
-
-    def weights() -> list[Any]:
-        return [parameter.list_data()[0].copy() for parameter in parameters]
-
-    progress = progress or Progress()
-    history = progress.history
-    for number in range(len(history) + 1, num_epochs + 1):
-        if patience is not None and history.epochs and number > history.best.epoch + patience:
-            break
-        trainer.set_learning_rate(learning_rate * learning_rate_decay ** (number - 1))
-        epoch = run_epoch(number)
-        if averaging:
-            progress.last = weights()
-            share = (1 - averaging) / (1 - averaging**number)
-            means = zip(progress.mean or progress.last, progress.last)
-            progress.mean = [old + share * (new - old) for old, new in means]
-            load_weights(net, progress.mean)
-        epoch = replace(
-            epoch,
-            validation_rmse=validation_rmse and validation_rmse(),
-            test_rmse=test_rmse and test_rmse(),
-        )
-        for score in (epoch.validation_rmse, epoch.test_rmse):
-            if score is not None and not math.isfinite(score):
-                raise TrainingError(
-                    f"The predictions are no longer finite in epoch {number}; lower the learning "
-                    "rate."
-                )
-        history.epochs.append(epoch)
-        if validation_rmse is None or history.best is epoch:
-            progress.best = progress.mean or ([] if validation_rmse is None else weights())
-        if after_epoch is not None:
-            after_epoch()
-        if on_epoch is not None:
-            on_epoch(epoch)
-        if averaging:
-            load_weights(net, progress.last)
-    load_weights(net, progress.best)
-    return history
+def _initialise(
+    net: Any, init: Any, start: Mapping[str, Any], contexts: Sequence[Any], decay_biases: bool
+) -> None:
+    net.initialize(init, ctx=contexts, force_reinit=True)
+    for name, value in start.items():
+        net._collect_params_with_prefix()[name].set_data(np.array(value, dtype="float32"))
+    for name, parameter in net.collect_params().items():
+        parameter.wd_mult = 1.0 if decay_biases or not name.endswith("bias") else 0.0
 
 
 def _epoch_seed(seed: int, epoch: int, rank: int) -> int:

@@ -1,0 +1,71 @@
+"""Settings: what a run's weights depend on, to compare runs by and to keep with checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from ._mxnet import mx
+from .interactions import Interactions
+
+
+def run_settings(
+    net: Any,
+    train: Interactions,
+    validation: Interactions | None,
+    test: Interactions | None,
+    init: Any,
+    contexts: Sequence[Any],
+    **choices: Any,
+) -> dict[str, Any]:
+    """Return what the weights of a run depend on, by name.
+
+    Parameters
+    ----------
+    net, train, validation, test, init, contexts
+        As of `fit`.
+    choices
+        Of `fit`'s other parameters, numbers and texts.
+
+    Returns
+    -------
+    dict
+        Of what JSON can hold; ratings are there as checksums.
+    """
+    return {
+        **net_settings(net),
+        "training ratings": ratings_checksum(train),
+        "validation ratings": ratings_checksum(validation),
+        "test ratings": ratings_checksum(test),
+        "init": init.dumps() if isinstance(init, mx.init.Initializer) else str(init),
+        "devices": ", ".join(map(str, contexts)),
+        **choices,
+    }
+
+
+def ratings_checksum(ratings: Interactions | None) -> str | None:
+    """Return the SHA-256 of a matrix of ratings, as its cells lie in memory."""
+    if ratings is None:
+        return None
+    matrix = ratings.matrix
+    digest = hashlib.sha256(f"{matrix.shape} {ratings.view}".encode())
+    for part, dtype in ((matrix.indptr, "<i8"), (matrix.indices, "<i8"), (matrix.data, "<f4")):
+        digest.update(numpy.ascontiguousarray(part, dtype=dtype).data)
+    return digest.hexdigest()
+
+
+def net_settings(net: Any) -> dict[str, Any]:
+    """Return what a net is made of, by name: sizes, activations, dropout.
+
+    Without the sizes of what goes in, which a net learns with its first batch.
+    """
+    found = {
+        f"net.{name}": " ".join(re.sub(r"(None|-?\d+) -> ", "", repr(child)).split())
+        for name, child in net._children.items()
+    }
+    factors = {name: getattr(net, name, None) for name in ("typical_count", "_stretch")}
+    return {"net": type(net).__name__, **found, **factors}
