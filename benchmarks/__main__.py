@@ -16,11 +16,11 @@ from autorec.errors import ConfigurationError
 from .process import use_all_cores
 
 use_all_cores()  # before MXNet and numba are loaded
-from . import density, epochs, limits, loading, scaling, section  # noqa: E402
+from . import density, epochs, learning, limits, loading, scaling, section  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 # The first comes first: a job's peak memory is never less than its parent's was, and this grows.
-PARTS = ("section", "epochs", "scaling", "limits", "loading", "density")
+PARTS = ("section", "epochs", "scaling", "limits", "loading", "density", "learning")
 
 
 def main(
@@ -76,6 +76,9 @@ def main(
             return density.compare(folder, [(300, 200)], [0.1, 0.8], 1, 10)
         return density.compare(folder)
 
+    def measure_learning(folder: Path) -> str:
+        return learning.compare(folder, learning.QUICK, 10) if quick else learning.compare(folder)
+
     ways: dict[str, Callable[[Path], str]] = {
         "section": lambda folder: section.compare(folder, section_rounds, section_epochs),
         "epochs": measure_epochs,
@@ -83,6 +86,7 @@ def main(
         "limits": measure_limits,
         "loading": lambda folder: loading.compare(folder, sources, 1 if quick else 15, quick=quick),
         "density": measure_density,
+        "learning": measure_learning,
     }
     unknown = [part for part in parts or [] if part not in ways]
     if unknown:
