@@ -55,7 +55,9 @@ def fit(
     shuffle = numpy.random.default_rng(seed)
     rows, columns = train.shape
     whole = torch.from_numpy(train.matrix.toarray()) if 4 * rows * columns <= WHOLE else None
-    optimizer = torch.optim.Adam(net.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    optimizer = torch.optim.Adam(
+        net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True
+    )
     epochs: list[dict[str, float]] = []
     for _ in range(num_epochs):
         squared_error = stepping = 0.0
