@@ -33,8 +33,8 @@ QUICK = {"a small shape": (300, 400, 5_000, 2)}
 SETTINGS: dict[str, Any] = {
     "batch_size": BATCH,
     "loss": "sum",
-    "learning_rate": 0.006,
-    "learning_rate_decay": 0.93,
+    "learning_rate": 0.01,
+    "learning_rate_decay": 0.9,
     "weight_decay": 0.03,
     "decay_power": 0.5,
 }
