@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csc_matrix, csr_matrix
 
 from .errors import ConfigurationError
 from .ratings import Ratings
@@ -150,3 +150,9 @@ class Interactions:
             shuffle.shuffle(rows)
         for start in range(0, len(rows), batch_size):
             yield rows[start : start + batch_size]
+
+
+def places_by_column(matrix: csr_matrix) -> csc_matrix:
+    """Return, where a matrix has its values, their places in ``matrix.data``, column by column."""
+    places = np.arange(matrix.nnz, dtype=matrix.indices.dtype)
+    return csr_matrix((places, matrix.indices, matrix.indptr), matrix.shape).tocsc()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ._mxnet import np
+from .interactions import places_by_column
 
 # As many threads as MXNet has, see `_mxnet`.
 _THREADS = os.environ.get("OMP_NUM_THREADS", "")
@@ -58,9 +59,7 @@ class Cells:
     @cached_property
     def by_column(self) -> tuple[Any, Any, Any]:
         """The start of each column's cells, and of each cell its row and its place."""
-        matrix = self.matrix
-        places = numpy.arange(matrix.nnz, dtype=matrix.indices.dtype)
-        columns = csr_matrix((places, matrix.indices, matrix.indptr), matrix.shape).tocsc()
+        columns = places_by_column(self.matrix)
         return columns.indptr, columns.indices, columns.data
 
     def product(self, values: Any, weight: NDArray[numpy.float32]) -> Any:

@@ -45,9 +45,10 @@ def break_even(columns: int, kernels: bool) -> float:
     kernels : bool
         Whether kernels compute, or MXNet's operators.
     """
-    if not kernels:
-        return 0.04
-    return 0.25 if columns <= 10_000 else 0.13
+    wide = columns > 10_000
+    if kernels:
+        return 0.15 if wide else 0.25
+    return 0.005 if wide else 0.0
 
 
 def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequence[Any]) -> bool:

@@ -24,7 +24,7 @@ from .tables import quantity, table, write
 PACKAGES = ("gluon-autorec", "mxnet", "numba", "numpy")
 #: Items and users: those of ML-100K and ML-1M, and more users still.
 SHAPES = ((1_682, 943), (3_706, 6_040), (512, 30_000))
-DENSITIES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+DENSITIES = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 BATCHES = 4
 WAYS = ("sparse", "operators", "dense")
 #: Operators are not measured beyond, where they take minutes.
@@ -91,7 +91,7 @@ def render(results: Sequence[Mapping[str, Any]], units: int, machine: Mapping[st
     """Return the table, in Markdown."""
     rows = [
         [
-            f"{each['users']:,} users, {each['density']:.0%}",
+            f"{each['users']:,} users, {each['density']:.1%}",
             *(_milliseconds(each["samples"].get(way)) for way in WAYS),
             *(f"{each['ratios'][way]:.3g}" if way in each["ratios"] else "" for way in WAYS[:2]),
         ]
@@ -113,11 +113,11 @@ def render(results: Sequence[Mapping[str, Any]], units: int, machine: Mapping[st
             place = crossing(
                 [each["density"] for each in places], [each["ratios"][way] for each in places]
             )
-            found = "is not among them" if place is None else f"is at about {place:.0%}"
+            found = "is not among them" if place is None else f"is at about {place:.1%}"
             lines.append(
                 f"- {users:,} users{'' if kernels else ', without numba'}: the density at which "
                 f"both ways take as long {found}; `auto` is sparse up to "
-                f"{break_even(users, kernels):.0%}."
+                f"{break_even(users, kernels):.1%}."
             )
     lines += ["", sentence(machine), ""]
     return "\n".join(lines)

@@ -24,12 +24,19 @@ def test_the_gpus_are_found():
 
 @pytest.mark.parametrize("preset", ["section", "best"])
 @pytest.mark.parametrize("devices", [["gpu:0"], ["gpu"]])
-def test_gpus_give_what_the_cpu_gives(parts, preset, devices, tmp_path):
+@pytest.mark.parametrize("compute", ["dense", "sparse"])
+def test_gpus_give_what_the_cpu_gives(parts, preset, devices, compute, tmp_path):
     train, test = parts
     rmse = {}
     for each in ["cpu", *devices]:
         model = autorec.Recommender.preset(
-            preset, num_hidden=16, num_epochs=20, batch_size=16, dropout=0.0, devices=each
+            preset,
+            num_hidden=16,
+            num_epochs=20,
+            batch_size=16,
+            dropout=0.0,
+            devices=each,
+            compute=compute,
         ).fit(train)
         assert model.net_.decoder.weight.list_ctx() == autorec.contexts(each)
         predicted = model.predict(*test.pairs())

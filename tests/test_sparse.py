@@ -191,25 +191,19 @@ def test_products_are_scipys(rows, columns, density, seed):
     numpy.testing.assert_allclose(found.asnumpy(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_cells_are_gathered_in_parts(monkeypatch):
-    monkeypatch.setattr("autorec.operators.GATHERED", 40)  # 8 cells at a time
-    test_predictions_are_those_of_whole_rows()
-
-
 def test_the_way_is_chosen_by_density_and_device(products):
-    full, net = ratings(20, 20, 0.9, seed=0), AutoRec(3, 20)
-    low, wide = (0.2, 0.12) if products == "kernels" else (0.03, 0.03)
-    assert is_sparse("auto", net, ratings(20, 20, low, seed=0), [mx.cpu()])
-    assert not is_sparse("auto", net, full, [mx.cpu()])
-    assert is_sparse("auto", net, ratings(20, 20_000, wide, seed=0), [mx.cpu()])
-    assert not is_sparse("auto", net, ratings(20, 20_000, 0.2, seed=0), [mx.cpu()])
-    few = ratings(20, 20, 0.02, seed=0)
-    assert not is_sparse("auto", net, few, [mx.cpu(0), mx.cpu(1)])
-    assert not is_sparse("auto", net, few, [mx.gpu(0)])
-    assert not is_sparse("auto", gluon.nn.Dense(20), few, [mx.cpu()])
+    narrow, wide = AutoRec(3, 20), AutoRec(3, 20_000)
+    low, lower = (0.2, 0.12) if products == "kernels" else (0.0, 0.004)
+    for net, columns, density in ((narrow, 20, low), (wide, 20_000, lower)):
+        assert is_sparse("auto", net, ratings(20, columns, density, seed=0), [mx.cpu()])
+        assert not is_sparse("auto", net, ratings(20, columns, density + 0.1, seed=0), [mx.cpu()])
+    few, full = ratings(20, 20_000, 0.001, seed=0), ratings(20, 20_000, 0.9, seed=0)
+    assert not is_sparse("auto", wide, few, [mx.cpu(0), mx.cpu(1)])
+    assert not is_sparse("auto", wide, few, [mx.gpu(0)])
+    assert not is_sparse("auto", gluon.nn.Dense(20_000), few, [mx.cpu()])
     for contexts in ([mx.cpu(0), mx.cpu(1)], [mx.gpu(0)]):
-        assert is_sparse("sparse", net, full, contexts)
-    assert not is_sparse("dense", net, few, [mx.cpu()])
+        assert is_sparse("sparse", wide, full, contexts)
+    assert not is_sparse("dense", wide, few, [mx.cpu()])
 
 
 def test_what_cannot_be_had_is_refused():
