@@ -81,9 +81,10 @@ def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequen
     rows, columns = inputs.shape
     if not known or len(contexts) > 1 or contexts[0].device_type != "cpu":
         return False
-    if not has_kernels():
+    kernels, cells = has_kernels(), rows * columns
+    if not kernels and len(inputs) <= break_even(columns, kernels=True) * cells:
         _recommend_numba()
-    return len(inputs) <= break_even(columns, has_kernels()) * rows * columns
+    return len(inputs) <= break_even(columns, kernels) * cells
 
 
 @cache
