@@ -10,6 +10,7 @@ import ctypes
 import importlib.util
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -50,7 +51,8 @@ class Role:
         Raises
         ------
         ConfigurationError
-            If one is missing or cannot be used.
+            If one is missing or cannot be used on this machine: MXNet's own words for that are
+            lines of its source.
         """
         name = os.environ.get("DMLC_ROLE", "")
         if name not in ("scheduler", "server", "worker"):
@@ -58,6 +60,10 @@ class Role:
         if not os.environ.get("DMLC_PS_ROOT_URI"):
             raise _refused("DMLC_PS_ROOT_URI", "the scheduler's address")
         _number("DMLC_PS_ROOT_PORT", most=65535)
+        if name == "scheduler":
+            _check_the_schedulers_address()
+        else:
+            _check_addresses()
         for variable, seconds in HEARTBEAT.items():
             os.environ.setdefault(variable, str(seconds))
         if _number("PS_HEARTBEAT_TIMEOUT") <= _number("PS_HEARTBEAT_INTERVAL"):
@@ -109,11 +115,16 @@ class Watch(threading.Thread):
         self.store: Any = None
         self._role, self._ended = role, threading.Event()
         self._joined = self._closing = False
+        self._answered = role.name != "worker"
         self._since = time.monotonic()
         # A process of a job that came too early, or a typing error, should not stay for ever.
         self._patience = _number("AUTOREC_JOIN_TIMEOUT", JOINING["AUTOREC_JOIN_TIMEOUT"])
         self._silence = _number("PS_HEARTBEAT_TIMEOUT")
         self.start()
+
+    def answered(self) -> None:
+        """Know that this worker has heard from all servers."""
+        self._answered = True
 
     def close(self) -> None:
         """Stop asking the store; what is left to do has to come to its end soon."""
@@ -132,17 +143,25 @@ class Watch(threading.Thread):
                     self._give_up(f"The other processes have not ended within {_CLOSING} s.")
             elif not self._joined:
                 self._joined = self._are_all_there()
-                if not self._joined and waited > self._patience:
+                if self._joined:
+                    self._since = time.monotonic()
+                elif waited > self._patience:
                     self._give_up(
                         f"The job's other processes have not come within {self._patience} s; start "
-                        f"a scheduler, {self._role.num_servers} servers and "
-                        f"{self._role.num_workers} workers with the same DMLC_PS_ROOT_URI and "
-                        "DMLC_PS_ROOT_PORT."
+                        f"a scheduler, {_some(self._role.num_servers, 'server')} and "
+                        f"{_some(self._role.num_workers, 'worker')} with the same DMLC_PS_ROOT_URI "
+                        "and DMLC_PS_ROOT_PORT, and DMLC_INTERFACE or DMLC_NODE_HOST on a machine "
+                        "with several networks."
                     )
             elif self._dead(_ALL, self._silence):
                 self._give_up(
                     f"{self._who_is_gone()} gave no sign of life for {self._silence} s, so the "
                     "job has ended; a run with checkpoints goes on by train --resume."
+                )
+            elif not self._answered and waited > self._patience:
+                self._give_up(
+                    f"Not all servers and workers have answered within {self._patience} s; let "
+                    "each of the job's machines reach all ports of the others."
                 )
 
     def _are_all_there(self) -> bool:
@@ -166,9 +185,7 @@ class Watch(threading.Thread):
             return "The scheduler, which ends with any other process of the job,"
         groups = {"worker": _WORKERS, "server": _SERVERS}
         dead = {name: self._dead(group, self._silence) for name, group in groups.items()}
-        return " and ".join(
-            f"{number} {name}{'s' * (number > 1)}" for name, number in dead.items() if number
-        )
+        return " and ".join(_some(number, name) for name, number in dead.items() if number)
 
     def _give_up(self, sentence: str) -> None:
         print(f"autorec: {sentence}", file=sys.stderr, flush=True)
@@ -192,7 +209,51 @@ def _library() -> Any:
 
 def _check(code: int) -> None:
     if code != 0:
-        raise RuntimeError(_library().MXGetLastError().decode(errors="replace"))
+        lines = _library().MXGetLastError().decode(errors="replace").strip().splitlines()
+        # The rest are the places in MXNet's source that it came by.
+        said = [line for line in lines if "Error: " in line] or lines or ["MXNet failed"]
+        raise RuntimeError(said[0])
+
+
+def _check_the_schedulers_address() -> None:
+    everywhere = os.environ.get("DMLC_USE_KUBERNETES", "0") != "0"
+    host = "" if everywhere else os.environ["DMLC_PS_ROOT_URI"]
+    if not _can_listen(host):
+        raise _refused("DMLC_PS_ROOT_URI", "an IP address of the scheduler's machine")
+    if not _can_listen(host, _number("DMLC_PS_ROOT_PORT")):
+        raise _refused("DMLC_PS_ROOT_PORT", "a port that is free on the scheduler's machine")
+
+
+def _check_addresses() -> None:
+    """Check what a server or a worker is told of the scheduler's address and its own."""
+    if os.environ.get("DMLC_USE_KUBERNETES", "0") == "0":  # whose names may come late
+        try:
+            socket.getaddrinfo(os.environ["DMLC_PS_ROOT_URI"], None)
+        except (OSError, UnicodeError):
+            wanted = "the scheduler's address, or a name that resolves"
+            raise _refused("DMLC_PS_ROOT_URI", wanted) from None
+    host, interface = (os.environ.get(f"DMLC_{name}") for name in ("NODE_HOST", "INTERFACE"))
+    if host and not _can_listen(host):
+        raise _refused("DMLC_NODE_HOST", "an IP address of this machine")
+    if interface and not host and interface not in {name for _, name in socket.if_nameindex()}:
+        raise _refused("DMLC_INTERFACE", "a network interface of this machine")
+    if "PORT" in os.environ:
+        _number("PORT", most=65535)
+
+
+def _can_listen(host: str, port: int = 0) -> bool:
+    """Tell whether MXNet can, which takes numbers for addresses, and no names."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((host and socket.inet_ntoa(socket.inet_aton(host)), port))
+        except OSError:
+            return False
+    return True
+
+
+def _some(number: int, name: str) -> str:
+    return f"{number} {name}{'s' * (number > 1)}"
 
 
 def _number(variable: str, default: int | None = None, most: int = 10**9) -> int:
@@ -204,10 +265,11 @@ def _number(variable: str, default: int | None = None, most: int = 10**9) -> int
 
 def _refused(variable: str, wanted: str) -> ConfigurationError:
     value = os.environ.get(variable)
-    said = "is not set" if value is None else f"cannot be {value!r}"
+    if value is not None:
+        return ConfigurationError(f"{variable} cannot be {value!r}; set it to {wanted}.")
     return ConfigurationError(
-        f"{variable} {said}, and --kvstore needs it, {wanted}: start the job with a launcher that "
-        "sets it, on one machine with autorec launch."
+        f"{variable} is not set, and --kvstore needs it, {wanted}: start the job with a launcher "
+        "that sets it, on one machine with autorec launch."
     )
 
 

@@ -76,9 +76,24 @@ class Workers:
         workers._total_key = workers.new_key()
         workers._total = np.zeros(1)
         store.init(workers._total_key, workers._total)
+        workers._greet(role.num_servers)
         if workers.rank > 0:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         return workers
+
+    def _greet(self, servers: int) -> None:
+        """Wait for an answer of each server, which may be out of reach though the scheduler is not.
+
+        A key is a server's by its number modulo their count, times a prime: as many keys in a row
+        as there are servers reach each of them.
+        """
+        for _ in range(servers):
+            key, array = self.new_key(), np.zeros(1)
+            self._store.init(key, array)
+            self._store.pushpull(key, array)
+            array.wait_to_read()
+        assert self._watch is not None
+        self._watch.answered()
 
     def share(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Return this worker's part of some rows, which may be none; each is one worker's."""

@@ -4,10 +4,12 @@ import importlib.util
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy
 import pytest
@@ -75,6 +77,7 @@ def work(folder):
         except (ConfigurationError, TrainingError) as error:
             said[name] = str(error)
     numbers = [0.1 * 10.0 ** (100 * workers.rank), 1 / 3]
+    results["answered"] = workers._watch._answered
     results["sums"] = list(workers.sums(numbers))
 
     numpy.savez(folder / f"{workers.rank}.npz", **arrays)
@@ -172,7 +175,7 @@ def test_a_deep_net_is_pretrained_by_both(job):
 
 def test_all_workers_end_with_the_same_bits(job):
     for name in [*job[0][0][0]]:
-        if name != "sums":
+        if name not in ("sums", "answered"):
             one, other = (of(job, rank, name) for rank in range(2))
             assert one[0] == other[0]
             assert_same(one[1], other[1], 0)
@@ -378,18 +381,80 @@ def test_the_environment_says_who_a_process_is(environment):
         ("DMLC_ROLE", None, "DMLC_ROLE is not set, and --kvstore needs it, scheduler, server or"),
         ("DMLC_ROLE", "king", "DMLC_ROLE cannot be 'king'"),
         ("DMLC_PS_ROOT_URI", None, "DMLC_PS_ROOT_URI is not set"),
-        ("DMLC_PS_ROOT_PORT", "70000", "'70000', .*a number from 1 to 65535: start the job with"),
+        ("DMLC_PS_ROOT_PORT", "70000", "cannot be '70000'; set it to a number from 1 to 65535"),
         ("DMLC_NUM_WORKER", "0", "DMLC_NUM_WORKER cannot be '0'"),
         ("DMLC_NUM_SERVER", None, "DMLC_NUM_SERVER is not set.* on one machine with autorec la"),
-        ("PS_HEARTBEAT_TIMEOUT", "5", "'5', .* more than PS_HEARTBEAT_INTERVAL"),
+        ("DMLC_PS_ROOT_URI", "two words", "'two words'; set it to the scheduler's address, or a"),
+        ("DMLC_NODE_HOST", "192.0.2.1", "'192.0.2.1'; set it to an IP address of this machine"),
+        ("DMLC_NODE_HOST", "localhost", "'localhost'; set it to an IP address of this machine"),
+        ("DMLC_INTERFACE", "none7", "'none7'; set it to a network interface of this machine"),
+        ("PORT", "none", "'none'; set it to a number from 1 to 65535"),
+        ("PS_HEARTBEAT_TIMEOUT", "5", "cannot be '5'; set it to more than PS_HEARTBEAT_INTERVAL"),
     ],
 )
 def test_a_wrong_variable_is_named(environment, capsys, name, value, said):
-    environment.delenv(name) if value is None else environment.setenv(name, value)
+    environment.setenv(name, value or "")
+    if value is None:
+        environment.delenv(name)
     with pytest.raises(ConfigurationError, match=said):
         roles.Role.from_environment()
     assert command_line(environment, "--kvstore", "dist_sync") == 2
     assert f"autorec: {name} " in capsys.readouterr().err
+
+
+def test_the_scheduler_says_where_it_cannot_listen(environment):
+    environment.setenv("DMLC_ROLE", "scheduler")
+    for address in ("192.0.2.1", "localhost"):
+        environment.setenv("DMLC_PS_ROOT_URI", address)
+        with pytest.raises(ConfigurationError, match=f"'{address}'; set it to an IP address of"):
+            roles.Role.from_environment()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        environment.setenv("DMLC_PS_ROOT_PORT", str(port))
+        for address, everywhere in {"127.0.0.1": "0", "a-name": "1"}.items():
+            environment.setenv("DMLC_PS_ROOT_URI", address)
+            environment.setenv("DMLC_USE_KUBERNETES", everywhere)
+            with pytest.raises(ConfigurationError, match=f"'{port}'; set it to a port that is fr"):
+                roles.Role.from_environment()
+    assert roles.Role.from_environment().name == "scheduler"
+
+
+def test_what_mxnet_says_is_one_sentence(monkeypatch):
+    for said, sentence in {
+        b"MXNetError: bind failed\nStack trace:\n  File van.cc, line 311": "bind failed",
+        b"": "MXNet failed",
+    }.items():
+        library = SimpleNamespace(MXGetLastError=lambda said=said: said)
+        monkeypatch.setattr(roles, "_library", lambda library=library: library)
+        with pytest.raises(RuntimeError, match=f"^[^\n]*{sentence}$"):
+            roles._check(-1)
+
+
+def test_a_worker_that_servers_do_not_answer_ends_with_a_word(environment):
+    environment.setenv("AUTOREC_JOIN_TIMEOUT", "1")
+    environment.setattr(roles.Watch, "_are_all_there", lambda watch: True)
+    environment.setattr(roles.Watch, "_dead", lambda *_: 0)
+    said = []
+
+    def give_up(watch, sentence):
+        said.append(sentence)
+        watch.end()
+
+    environment.setattr(roles.Watch, "_give_up", give_up)
+    roles.Watch(roles.Role("worker", 2, 3)).join(timeout=20)
+    assert said == [
+        "Not all servers and workers have answered within 1 s; let each of the job's machines "
+        "reach all ports of the others."
+    ]
+
+
+def test_the_first_keys_of_a_job_are_on_all_servers(job):
+    for rank in range(2):
+        assert job[0][rank][0]["answered"]
+    for servers in range(1, 200):
+        assert {9973 * key % servers for key in range(2, 2 + servers)} == set(range(servers))
 
 
 def test_a_process_that_the_others_do_not_join_ends_with_a_word(environment):
