@@ -218,6 +218,9 @@ def fit(
     if several:
         connect(steps.trainer)
     progress.history.compute = way
+    # Whether anything looks at the net between epochs, as far as is known here.
+    held_out = validation is not None or test is not None
+    watched = held_out or averaging > 0 or trail is not None or on_epoch is not None
 
     def run_epoch(number: int) -> Epoch:
         if number > 1 or several:
@@ -230,7 +233,8 @@ def fit(
             sums.add(workers.total(steps.step(rows)), train.count(rows), len(rows))
             sums.check(number)
             check_interrupt()
-        steps.settle()
+        if watched or number == num_epochs:
+            steps.settle()
         return sums.close(number)
 
     def after_epoch() -> None:
@@ -244,21 +248,26 @@ def fit(
         return evaluate(net, train, ratings, contexts, workers=workers, **options).rmse
 
     with interrupts_held() as check_interrupt, trail or nullcontext():
-        return repeat_epochs(
-            run_epoch,
-            steps.trainer,
-            net,
-            num_epochs=num_epochs,
-            learning_rate=learning_rate,
-            learning_rate_decay=learning_rate_decay,
-            validation_rmse=None if validation is None else lambda: rmse(validation),
-            test_rmse=None if test is None else lambda: rmse(test),
-            averaging=averaging,
-            patience=patience,
-            on_epoch=on_epoch,
-            progress=progress,
-            after_epoch=after_epoch,
-        )
+        try:
+            return repeat_epochs(
+                run_epoch,
+                steps.trainer,
+                net,
+                num_epochs=num_epochs,
+                learning_rate=learning_rate,
+                learning_rate_decay=learning_rate_decay,
+                validation_rmse=None if validation is None else lambda: rmse(validation),
+                test_rmse=None if test is None else lambda: rmse(test),
+                averaging=averaging,
+                patience=patience,
+                on_epoch=on_epoch,
+                progress=progress,
+                after_epoch=after_epoch,
+            )
+        except BaseException:
+            if not watched:
+                steps.settle()  # what was learned until Ctrl-C, for example
+            raise
 
 
 def _initialise(

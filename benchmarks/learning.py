@@ -19,7 +19,7 @@ from autorec.files import replacing
 from . import synthetic
 from .epoch_job import BATCH
 from .machine import describe_machine, sentence
-from .tables import quantity, table, write
+from .tables import table, write
 
 PACKAGES = ("gluon-autorec", "mxnet", "numba", "numpy")
 #: Items, users, ratings and epochs.
@@ -85,7 +85,6 @@ def learn(rows: int, columns: int, ratings: int, epochs: int, units: int) -> dic
     return {
         "test_rmse": [epoch.test_rmse for epoch in history],
         "spread": float(numpy.std(test.matrix.data)),
-        "seconds": sum(epoch.seconds for epoch in history),
     }
 
 
@@ -104,9 +103,8 @@ def render(results: Mapping[str, Any], units: int, machine: Mapping[str, Any]) -
             f"{rmse[-1]:.3f} ({len(rmse)})",
             f"{synthetic.NOISE}",
             f"{known:.0%}",
-            quantity(each["seconds"], "s"),
         ])  # fmt: skip
-    head = ["", "spread", "1 epoch", "half the epochs", "all", "noise", "explained", "training"]
+    head = ["", "spread", "1 epoch", "half the epochs", "all", "noise", "explained"]
     return "\n".join([
         f"Test RMSE on synthetic ratings (2 % of them held out), {units} hidden units, batches of "
         f"{BATCH} items, the settings of the preset `best` with a rate of "

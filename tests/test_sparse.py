@@ -1,5 +1,6 @@
 """The sparse way gives the numbers of the dense one."""
 
+import itertools
 import warnings
 
 import numpy
@@ -189,6 +190,36 @@ def test_products_are_scipys(rows, columns, density, seed):
     row, column = matrix.tocoo().row, matrix.tocoo().col
     expected = (code @ weight.T + bias)[row, column]
     numpy.testing.assert_allclose(found.asnumpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_run_that_nobody_watches_ends_in_the_same_bits():
+    inputs = ratings(60, 40, 0.2, seed=1)
+    found = []
+    for watch in (None, lambda epoch: None):
+        net = AutoRec(8, 40, 0.3)
+        fit(net, inputs, contexts=[mx.cpu()], compute="sparse", num_epochs=3, on_epoch=watch)
+        found.append(values(net))
+    for name in found[0]:
+        numpy.testing.assert_array_equal(found[0][name], found[1][name])
+
+
+def test_the_net_has_what_was_learned_until_ctrl_c(monkeypatch):
+    inputs = ratings(60, 40, 0.2, seed=1)
+
+    def until_the_fifth(sums, number):
+        if next(steps) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("autorec.training.EpochSums.check", until_the_fifth)
+    found = []
+    for compute in ("dense", "sparse"):
+        net, steps = AutoRec(8, 40, 0.0), itertools.count(1)
+        with pytest.raises(KeyboardInterrupt):
+            fit(net, inputs, contexts=[mx.cpu()], compute=compute, num_epochs=3, batch_size=20)
+        found.append(values(net))
+    for name in found[0]:
+        numpy.testing.assert_allclose(found[1][name], found[0][name], rtol=1e-3, atol=1e-5)
+    numpy.testing.assert_array_less(1e-4, abs(found[0]["decoder.bias"]).max())
 
 
 def test_the_way_is_chosen_by_density_and_device(products):
