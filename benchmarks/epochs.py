@@ -203,9 +203,9 @@ def render(results: Mapping[str, Any]) -> str:
     units = max(result["set"]["units"] for result in results.values())
     lines = [
         f"An epoch of AutoRec with {units} hidden units and batches of {BATCH} items, the "
-        "optimizer (Adam) included: medians. A time with * is that of a few batches of the real "
-        "width, taken as often as the epoch has batches. The optimizer's time is that of its steps "
-        "without the ratings.",
+        "optimizer (Adam, in PyTorch the fused one) included: medians. A time with * is that of a "
+        "few batches of the real width, taken as often as the epoch has batches. The optimizer's "
+        "time is that of its steps without the ratings.",
         "",
         *table(["", "an epoch", "of it the optimizer", "share", "peak memory"], times),
         "",

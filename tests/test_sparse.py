@@ -223,15 +223,15 @@ def test_the_net_has_what_was_learned_until_ctrl_c(monkeypatch):
 
 
 def test_the_way_is_chosen_by_density_and_device(products):
-    narrow, wide = AutoRec(3, 20), AutoRec(3, 20_000)
-    low, lower = (0.2, 0.12) if products == "kernels" else (0.0, 0.004)
-    for net, columns, density in ((narrow, 20, low), (wide, 20_000, lower)):
+    narrow, wide = AutoRec(3, 20), AutoRec(3, 200_000)
+    low, lower = (0.2, 0.12) if products == "kernels" else (0.0, 0.008)
+    for net, columns, density in ((narrow, 20, low), (wide, 200_000, lower)):
         assert is_sparse("auto", net, ratings(20, columns, density, seed=0), [mx.cpu()])
         assert not is_sparse("auto", net, ratings(20, columns, density + 0.1, seed=0), [mx.cpu()])
-    few, full = ratings(20, 20_000, 0.001, seed=0), ratings(20, 20_000, 0.9, seed=0)
+    few, full = ratings(20, 200_000, 0.001, seed=0), ratings(20, 200_000, 0.5, seed=0)
     assert not is_sparse("auto", wide, few, [mx.cpu(0), mx.cpu(1)])
     assert not is_sparse("auto", wide, few, [mx.gpu(0)])
-    assert not is_sparse("auto", gluon.nn.Dense(20_000), few, [mx.cpu()])
+    assert not is_sparse("auto", gluon.nn.Dense(200_000), few, [mx.cpu()])
     for contexts in ([mx.cpu(0), mx.cpu(1)], [mx.gpu(0)]):
         assert is_sparse("sparse", wide, full, contexts)
     assert not is_sparse("dense", wide, few, [mx.cpu()])
