@@ -59,6 +59,24 @@ def test_the_import_is_silent_and_leaves_the_warning_filters_alone() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize("given", [None, "1"])
+def test_mxnet_may_use_all_processors_unless_another_number_is_given(
+    given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MXNET_OMP_MAX_THREADS", given or "")
+    if given is None:
+        monkeypatch.delenv("MXNET_OMP_MAX_THREADS")
+    done = run_python("import os, autorec._mxnet; print(os.environ['MXNET_OMP_MAX_THREADS'])")
+    assert done.stdout.split() == [given or str(len(os.sched_getaffinity(0)))]
+
+
+def test_kernels_take_as_many_threads_as_mxnet(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    done = run_python("import numba, autorec.kernels; print(numba.get_num_threads())")
+    assert done.stdout.split() == ["1"], done.stderr
+
+
 def test_mxnet_can_be_imported_by_hand_after_autorec() -> None:
     # The section's first cell, with autorec in the place of d2l.
     done = run_python(
