@@ -26,7 +26,6 @@ PACKAGES = ("gluon-autorec", "mxnet", "numba", "numpy")
 SHAPES = {
     "ML-1M shape": (3_706, 6_040, 1_000_209, 30),
     "ML-10M shape": (10_677, 69_878, 10_000_000, 30),
-    "ML-25M shape": (59_047, 162_541, 25_000_000, 12),
 }
 QUICK = {"a small shape": (300, 400, 5_000, 2)}
 #: Those of the preset `best` but for the rate, which is higher and falls sooner.
