@@ -81,7 +81,7 @@ def sparse_optimizer(columns: int, units: int, repeats: int = 5) -> list[float]:
     none = numpy.empty(0, dtype=numpy.int32)
     cells = numpy.zeros(columns + 1, dtype=numpy.int32), none
     values, of = numpy.empty(0, dtype=numpy.float32), numpy.zeros((1, units), dtype=numpy.float32)
-    weights = numpy.full((3, columns, units), 0.01, dtype=numpy.float32)
+    weights = [numpy.full((columns, units), 0.01, dtype=numpy.float32) for _ in range(3)]
     decays = numpy.full(columns, 0.03, dtype=numpy.float32)
     numbers = map(numpy.float32, (0.003, 1 / BATCH, 0.9, 0.999, 1e-8))
     arguments = *cells, values, of, *weights, decays, *numbers
