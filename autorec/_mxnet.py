@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -31,11 +33,8 @@ def import_mxnet() -> ModuleType:
         raise MXNetUnavailableError(f"MXNet is not installed: {INSTALL}.")
     check_flavours(flavours)
     check_numpy(numpy.__version__)
-    # MXNet would use half of the processors. Kernels use all, from the same pool of threads; where
-    # the two differ, threads end and begin with each call, and six times the time was seen.
-    os.environ.setdefault("MXNET_OMP_MAX_THREADS", str(_processors()))
     # What is warned about here is MXNet's own source: deprecated names, invalid escape sequences.
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _all_processors():
         warnings.simplefilter("ignore")
         repair(flavours)
         try:
@@ -51,10 +50,24 @@ def import_mxnet() -> ModuleType:
     return mxnet  # type: ignore[no-any-return]
 
 
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+@contextmanager
+def _all_processors() -> Iterator[None]:
+    """Have MXNet, and its OpenMP, read when they are loaded how many threads there are to be.
+
+    MXNet would use half of the processors. Kernels use all, from the same pool of threads, and
+    where the two differ, threads end and begin with each call: six times the time was seen. A
+    thread that has nothing to do would go on trying for milliseconds, on a processor that MXNet's
+    other threads wait for. What the environment says already, it says with good reason.
+    """
+    whole = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    wanted = {"MXNET_OMP_MAX_THREADS": str(whole or 1), "GOMP_SPINCOUNT": "10000"}
+    given = [name for name in wanted if name not in os.environ]
+    os.environ.update({name: wanted[name] for name in given})
+    try:
+        yield
+    finally:
+        for name in given:
+            del os.environ[name]
 
 
 mx: Any = import_mxnet()

@@ -60,14 +60,23 @@ def test_the_import_is_silent_and_leaves_the_warning_filters_alone() -> None:
 
 
 @pytest.mark.parametrize("given", [None, "1"])
-def test_mxnet_may_use_all_processors_unless_another_number_is_given(
-    given: str | None, monkeypatch: pytest.MonkeyPatch
+def test_mxnet_is_told_of_all_processors_unless_another_number_is_given(
+    given: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MXNET_OMP_MAX_THREADS", given or "")
+    variable = "MXNET_OMP_MAX_THREADS"
+    monkeypatch.setenv(variable, given or "")
     if given is None:
-        monkeypatch.delenv("MXNET_OMP_MAX_THREADS")
-    done = run_python("import os, autorec._mxnet; print(os.environ['MXNET_OMP_MAX_THREADS'])")
-    assert done.stdout.split() == [given or str(len(os.sched_getaffinity(0)))]
+        monkeypatch.delenv(variable)
+    (tmp_path / "mxnet.py").write_text(f"import os\nraise ImportError(os.environ['{variable}'])")
+    done = run_python(
+        "import os\n"
+        "try:\n    import autorec._mxnet\n"
+        f"except Exception as error: print(error, os.environ.get('{variable}'))",
+        tmp_path,
+    )
+    expected = given or len(os.sched_getaffinity(0))
+    assert f"(ImportError: {expected})" in done.stdout, done.stderr
+    assert done.stdout.split()[-1] == str(given), "the environment is as it was"
 
 
 def test_kernels_take_as_many_threads_as_mxnet(monkeypatch: pytest.MonkeyPatch) -> None:
