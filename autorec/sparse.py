@@ -35,9 +35,9 @@ def has_kernels() -> bool:
 def break_even(columns: int, kernels: bool) -> float:
     """Return the share of rated cells up to which the sparse way is the faster one.
 
-    As measured by ``python -m benchmarks density``. With kernels: 0.24, 0.31 and 0.28 for 943,
-    6,040 and 30,000 columns; for the last also 0.13, in another run. MXNet's operators never pay
-    there, and from 160,000 columns on up to 0.01.
+    As measured by ``python -m benchmarks density``. With kernels: 0.19, 0.32 and 0.21 for 943,
+    6,040 and 30,000 columns, and over several runs 0.19 to 0.29, 0.24 to 0.32 and 0.13 to 0.28.
+    MXNet's operators never pay there; at 160,000 columns they do up to 0.03.
 
     Parameters
     ----------
