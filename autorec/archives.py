@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import re
 import shutil
 import stat
@@ -12,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 import zlib
+from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 
 from .errors import DataCorruptError, DataUnavailableError
@@ -54,7 +54,8 @@ def download_wheel(requirement: str, folder: Path) -> Path:
     DataUnavailableError
         If there is no pip, or it does not get the wheel.
     """
-    if importlib.util.find_spec("pip") is None:
+    # Not by importlib.util, where setuptools listens for pip, and warns.
+    if PathFinder.find_spec("pip") is None:
         raise DataUnavailableError(f"{sys.executable} has no pip (-m ensurepip installs it)")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--retries=1", f"--timeout={TIMEOUT}"]

@@ -606,10 +606,7 @@ def test_each_place_is_named_where_the_release_is_nowhere(cache: Path, wheel: Pa
 
 
 def test_a_missing_pip_is_reported(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    find_spec = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "pip" else find_spec(name)
-    )
+    monkeypatch.setattr(archives.PathFinder, "find_spec", lambda name: None)
     with pytest.raises(DataUnavailableError, match="has no pip"):
         fetch("100k")
 
