@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 import typer.core
+from tqdm import tqdm
 
 from . import model_commands, reproduce_command, train_command
 from .errors import AutorecError
@@ -104,4 +105,4 @@ def run() -> None:
 
 
 def _say(message: str) -> None:
-    print(f"autorec: {message}", file=sys.stderr)
+    tqdm.write(f"autorec: {message}", file=sys.stderr)  # above a bar, where there is one
