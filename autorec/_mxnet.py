@@ -57,16 +57,17 @@ def _all_processors() -> Iterator[None]:
     MXNet would use half of the processors. Kernels use all, from the same pool of threads, and
     where the two differ, threads end and begin with each call: six times the time was seen. A
     thread that has nothing to do would go on trying for milliseconds, on a processor that MXNet's
-    other threads wait for. What the environment says already, it says with good reason.
+    other threads wait for. What the environment says already stays.
     """
-    whole = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    wanted = {"MXNET_OMP_MAX_THREADS": str(whole or 1), "GOMP_SPINCOUNT": "10000"}
-    given = [name for name in wanted if name not in os.environ]
-    os.environ.update({name: wanted[name] for name in given})
+    linux = hasattr(os, "sched_getaffinity")
+    processors = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+    wanted = {"MXNET_OMP_MAX_THREADS": str(processors), "GOMP_SPINCOUNT": "10000"}
+    missing = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(missing)
     try:
         yield
     finally:
-        for name in given:
+        for name in missing:
             del os.environ[name]
 
 

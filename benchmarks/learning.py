@@ -28,7 +28,7 @@ SHAPES = {
     "ML-10M shape": (10_677, 69_878, 10_000_000, 30),
 }
 QUICK = {"a small shape": (300, 400, 5_000, 2)}
-#: Those of the preset `best` but for the rate, which is higher and falls sooner.
+#: Columns decay as in the preset `best`; the rate is higher than there, and falls sooner.
 SETTINGS: dict[str, Any] = {
     "batch_size": BATCH,
     "loss": "sum",
@@ -106,8 +106,9 @@ def render(results: Mapping[str, Any], units: int, machine: Mapping[str, Any]) -
     head = ["", "spread", "1 epoch", "half the epochs", "all", "noise", "explained"]
     return "\n".join([
         f"Test RMSE on synthetic ratings (2 % of them held out), {units} hidden units, batches of "
-        f"{BATCH} items, the settings of the preset `best` with a rate of "
-        f"{SETTINGS['learning_rate']} that falls by {SETTINGS['learning_rate_decay']} an epoch. "
+        f"{BATCH} items, rows and decay treated as in the preset `best`, a weight decay of "
+        f"{SETTINGS['weight_decay']}, and a rate of {SETTINGS['learning_rate']} that falls by "
+        f"{SETTINGS['learning_rate_decay']} an epoch. "
         "Explained is the share of the variance beyond the noise. Plotted in learning.png.",
         "",
         *table(head, rows),

@@ -23,8 +23,6 @@ from autorec.recommender import Recommender
 from autorec.training import _epoch_seed
 from autorec.workers import Workers, leave
 
-linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-
 CASES = {
     "dense": {"compute": "dense", "validate": True},
     "sparse": {"compute": "sparse", "validate": True},
@@ -275,7 +273,6 @@ def end_of(process, started):
     return process.returncode, said.splitlines()
 
 
-@linux
 def test_a_launched_job_is_stopped_killed_and_resumed(tmp_path, ratings_file, monkeypatch):
     given = ["--ratings", "films.csv", "--hidden", 4, "--dropout", 0, "--batch-size", 16]
     given += ["--validation-ratio", 0.2, "--seed", 5]
@@ -328,7 +325,6 @@ def test_a_launched_job_is_stopped_killed_and_resumed(tmp_path, ratings_file, mo
     assert job["test_rmse"] == pytest.approx(one["test_rmse"], abs=1e-4)
 
 
-@linux
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_a_launcher_that_is_ended(tmp_path, ratings_file, number):
     process = launched("--servers", 2, "--", "train", "--ratings", "films.csv", cwd=tmp_path)

@@ -34,6 +34,14 @@ def products(request, monkeypatch):
     return request.param
 
 
+def whatever_comes(test):
+    """Run a test on matrices with empty rows and columns, one rating a row, all cells rated."""
+    sizes = {"rows": st.integers(1, 12), "columns": st.integers(1, 12)}
+    density = st.sampled_from([0.0, 0.05, 0.3, 1.0])
+    matrices = given(**sizes, density=density, seed=st.integers(0, 1000))
+    return settings(max_examples=25, deadline=None, derandomize=True)(matrices(test))
+
+
 def ratings(rows, columns, density, seed, lowest=1) -> Interactions:
     """A random matrix; with the lowest rating 0, cells rated 0 among the others."""
     rng = numpy.random.default_rng(seed)
@@ -89,15 +97,8 @@ def test_steps_are_those_of_whole_rows(variant, optimizer, lowest, count, by_col
         numpy.testing.assert_allclose(result[name], weight, rtol=1e-3, atol=2e-5, err_msg=name)
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(
-    rows=st.integers(1, 12),
-    columns=st.integers(1, 12),
-    density=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
-    seed=st.integers(0, 1000),
-)
+@whatever_comes
 def test_predictions_are_those_of_whole_rows(rows, columns, density, seed):
-    # Empty rows and columns, one rating a row, all cells rated: whatever comes.
     inputs = ratings(rows, columns, density, seed)
     wanted = ratings(rows, columns, 0.5, seed + 1)
     net = net_for(inputs, seed)
@@ -165,13 +166,7 @@ def test_equal_seeds_give_equal_bits():
         numpy.testing.assert_array_equal(found[0][name], found[1][name])
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
-@given(
-    rows=st.integers(1, 12),
-    columns=st.integers(1, 12),
-    density=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
-    seed=st.integers(0, 1000),
-)
+@whatever_comes
 def test_products_are_scipys(rows, columns, density, seed):
     rng = numpy.random.default_rng(seed)
     matrix = ratings(rows, columns, density, seed, lowest=0).matrix
