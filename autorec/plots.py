@@ -48,7 +48,7 @@ def learning_curve(history: History, title: str = "AutoRec") -> Figure:
             label=f"{label}, {series.iloc[-1]:.3f} at the end",
         )
     axes.set(xlabel="epoch", ylabel="RMSE over rated cells", title=title)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.legend(frameon=False)
     _plain(axes)
     return figure
