@@ -3,7 +3,7 @@
 #   PYTHON=python3.10   the interpreter to make it with, instead of the first one found that fits
 #   VENV=.venv          the folder to make it in
 #   MXNET=cpu           the flavour of MXNet: cpu, or cu112 where there is an NVIDIA driver
-#   ARGS="..."          options handed on by train, test, bench and constraints
+#   ARGS="..."          options handed on by train, test, soak, bench and constraints
 
 PYTHON ?=
 VENV   ?= .venv
@@ -14,7 +14,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help train test notebook bench lint constraints clean
+.PHONY: help train test soak notebook bench lint constraints clean
 
 INSTALLED := $(VENV)/.installed-$(MXNET)
 
@@ -26,6 +26,9 @@ train: $(INSTALLED) ## train AutoRec on MovieLens-100K, e.g. ARGS="--epochs 50 -
 
 test: $(INSTALLED) ## run the tests, e.g. ARGS="-k model"
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+soak: $(INSTALLED) ## repeat the attacks of the tests for about half an hour, and count them
+	@$(VENV)/bin/python -m pytest -m soak $(ARGS)
 
 notebook: $(INSTALLED) ## open the notebook (Python 3.9 to 3.11)
 	@$(call needs,jupyter,Python 3.9 to 3.11,python3.11)

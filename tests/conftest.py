@@ -1,9 +1,15 @@
-"""What the tests share: seeds that are printed and can be replayed, and MovieLens-100K."""
+"""What the tests share: seeds that are printed and can be replayed, and MovieLens-100K.
+
+What may be asked to the last bit: two runs of one program on one machine, such as a run that was
+resumed beside one that never stopped. Other processors, numbers of threads and kernels of OpenBLAS
+sum in another order, so all else has a tolerance, with its reason beside it.
+"""
 
 from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy
@@ -52,3 +58,27 @@ def ratings_file(tmp_path: Path, rng: numpy.random.Generator) -> Path:
     rows = "".join(f"u{u},{10 * i},{s}\n" for u, i, s in zip(user, item, stars))
     path.write_text("userId,movieId,rating\n" + rows)
     return path
+
+
+_SOAKED = pytest.StashKey[dict[str, int]]()
+
+
+@pytest.fixture
+def soaked(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
+    """Count what an attack did, for the table that ``make soak`` ends with."""
+    counts = request.config.stash.setdefault(_SOAKED, {})
+
+    def add(what: str, count: int) -> None:
+        counts[what] = counts.get(what, 0) + count
+
+    return add
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print the counts, where a soak was asked for."""
+    if config.option.markexpr == "soak":
+        terminalreporter.section("soak")
+        for what, count in config.stash.get(_SOAKED, {}).items():
+            terminalreporter.write_line(f"{count:7,}  {what}")
