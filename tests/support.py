@@ -1,4 +1,4 @@
-"""What tests share: how often an attack is repeated, quickly in each run and at length in the soak."""
+"""What tests share: how often an attack is repeated, briefly in each run, at length in the soak."""
 
 from __future__ import annotations
 
