@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .steps import encoder_layers
-
 if TYPE_CHECKING:
     from .recommender import Recommender
 
@@ -56,16 +54,15 @@ def formula(recommender: Recommender) -> Formula:
     """
     net = recommender.net_
     weights, activations = {}, []
-    for n, layer in enumerate([*encoder_layers(net), net.decoder]):
+    for n, layer in enumerate([*net.layers, net.decoder]):
         weights[f"weight{n}"] = layer.weight.list_data()[0].asnumpy()
         weights[f"bias{n}"] = layer.bias.list_data()[0].asnumpy()
         activations.append("identity" if layer.act is None else layer.act._act_type)
-    offset = net.stretch(0.0)
     masked = net.typical_count is not None and not recommender.inputs_.positive
     return Formula(
         weights,
         activations,
-        (offset, net.stretch(1.0) - offset),
+        net.stretch,
         net.typical_count,
         ["ratings", "mask"] if masked else ["ratings"],
     )

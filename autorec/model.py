@@ -1,4 +1,4 @@
-"""AutoRec, the model (Sedhain et al. 2015, equation 1)."""
+"""AutoRec, the model (Sedhain et al. 2015, equation 1): h(r) = f(W · g(V r + μ) + b)."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         sum over a user's items, so that long rows do not drive the code to its ends; r itself goes
         in by default, as in the paper.
 
+    Attributes
+    ----------
+    encoder, decoder : Block
+        V and μ, W and b.
+    stretch : tuple of float
+        The offset and the factor that take a bounded f to `scale`; 0 and 1 for other f.
+
     Raises
     ------
     ConfigurationError
@@ -76,10 +83,10 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         self.dropout = nn.Dropout(dropout)
         self.input_dropout = nn.Dropout(input_dropout)
         self.typical_count = typical_count
-        self._stretch = _stretch(decoder_activation, scale)
+        self.stretch = _stretch(decoder_activation, scale)
 
     def forward(self, ratings: Any, mask: Any | None = None) -> Any:
-        """Reconstruct rows of ratings.
+        """Reconstruct rows of ratings: h(r) = decode(encode(r)).
 
         Parameters
         ----------
@@ -95,33 +102,54 @@ class AutoRec(nn.Block):  # type: ignore[misc]
             Predictions for every cell; while training, 0 at unrated cells, so that these get no
             gradient.
         """
-        code = self.encoder(self.input_dropout(self.normalise(ratings, mask)))
-        prediction = self.stretch(self.decoder(self.dropout(code)))
+        prediction = self.decode(self.encode(ratings, mask))
         if autograd.is_training():
             return prediction * (np.sign(ratings) if mask is None else mask)
         return prediction
 
+    def encode(self, ratings: Any, mask: Any | None = None) -> Any:
+        """Return the codes g(V r + μ) of rows, shape (batch, hidden units of the last layer)."""
+        return self.dropout(self.encoder(self.input_dropout(self.normalise(ratings, mask))))
+
+    def decode(self, code: Any) -> Any:
+        """Return the predictions f(W c + b) from codes, shape (batch, num_users)."""
+        return self._stretched(self.decoder(code))
+
+    # The two halves of encode and decode, for those who compute the large products V r and W c
+    # at rated cells only.
+
+    def code(self, sums: Any) -> Any:
+        """Return codes from the sums V r: g(V r + μ), and what deeper layers make of it."""
+        first, *others = self.layers
+        code = sums + first.bias.data(sums.ctx)
+        code = code if first.act is None else first.act(code)
+        for layer in others:
+            code = layer(code)
+        return self.dropout(code)
+
+    def rating(self, sums: Any) -> Any:
+        """Return predictions f(W c + b) from the sums W c + b at any cells, of any shape."""
+        return self._stretched(sums if self.decoder.act is None else self.decoder.act(sums))
+
     def normalise(self, ratings: Any, mask: Any | None = None) -> Any:
-        """Multiply each row by its `row_factors`."""
+        """Return rows as they go in: each times its `row_factors`."""
         if self.typical_count is None:
             return ratings
         counts = np.abs(np.sign(ratings) if mask is None else mask).sum(axis=1, keepdims=True)
         return ratings * self.row_factors(np.maximum(counts, 1))
 
     def row_factors(self, counts: Any) -> Any:
-        """Return what rows with so many ratings, at least one, are multiplied by: sqrt(c / n)."""
+        """Return the factors of rows with n ratings, n at least 1: sqrt(typical_count / n)."""
         return 1.0 if self.typical_count is None else (self.typical_count / counts) ** 0.5
 
-    def rating(self, sums: Any) -> Any:
-        """Return ratings from sums W c + b, whatever their shape: f of them, stretched."""
-        return self.stretch(sums if self.decoder.act is None else self.decoder.act(sums))
+    @property
+    def layers(self) -> list[Any]:
+        """The encoder's dense layers, first to last; one in the paper's model."""
+        return [self.encoder] if hasattr(self.encoder, "weight") else list(self.encoder)
 
-    def stretch(self, outputs: Any) -> Any:
-        """Take the range of a bounded f to the rating scale; other outputs stay as they are."""
-        if self._stretch is None:
-            return outputs
-        offset, factor = self._stretch
-        return offset + factor * outputs
+    def _stretched(self, outputs: Any) -> Any:
+        offset, factor = self.stretch
+        return outputs if self.stretch == (0.0, 1.0) else offset + factor * outputs
 
 
 def dense(size: int, activation: str) -> Any:
@@ -141,11 +169,11 @@ def _chain(layers: Sequence[Any]) -> Any:
     return chain
 
 
-def _stretch(activation: str, scale: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Return offset and factor that take the activation's range to the rating scale."""
+def _stretch(activation: str, scale: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the offset and the factor that take a bounded activation to the rating scale."""
     bounds = ACTIVATIONS[activation]
     if bounds is None:
-        return None
+        return 0.0, 1.0
     if scale is None:
         raise ConfigurationError(
             f"The decoder's {activation} is bounded; give the scale of the ratings to stretch it."

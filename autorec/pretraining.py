@@ -103,7 +103,7 @@ def pretrain(
 
 def _codes(net: AutoRec, train: Interactions, rows: Any, context: Any) -> Any:
     ratings, mask = (np.array(each(rows), ctx=context) for each in (train.dense, train.mask))
-    return net.encoder(net.normalise(ratings, mask)).asnumpy()
+    return net.encode(ratings, mask).asnumpy()
 
 
 def _pair(

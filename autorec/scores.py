@@ -41,7 +41,7 @@ def codes(
     for start in range(0, inputs.shape[0], size):
         rows = numpy.arange(start, min(start + size, inputs.shape[0]))
         ratings, mask = (np.array(of(rows), ctx=contexts[0]) for of in (inputs.dense, inputs.mask))
-        parts.append(net.encoder(net.normalise(ratings, mask)).asnumpy())
+        parts.append(net.encode(ratings, mask).asnumpy())
     return numpy.concatenate(parts)
 
 

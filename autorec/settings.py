@@ -67,5 +67,9 @@ def net_settings(net: Any) -> dict[str, Any]:
         f"net.{name}": " ".join(re.sub(r"(None|-?\d+) -> ", "", repr(child)).split())
         for name, child in net._children.items()
     }
-    factors = {name: getattr(net, name, None) for name in ("typical_count", "_stretch")}
+    stretch = getattr(net, "stretch", None)
+    factors = {
+        "typical_count": getattr(net, "typical_count", None),
+        "_stretch": None if stretch == (0.0, 1.0) else stretch,  # as 0.1.0 wrote it
+    }
     return {"net": type(net).__name__, **found, **factors}

@@ -21,7 +21,7 @@ from ._mxnet import autograd, np
 from .errors import ConfigurationError
 from .interactions import Interactions
 from .model import AutoRec
-from .steps import encoder_layers, make_trainer, optimizer_state, restore_optimizer
+from .steps import make_trainer, optimizer_state, restore_optimizer
 from .workers import Workers
 
 Compute = Literal["auto", "dense", "sparse"]
@@ -150,7 +150,7 @@ class SparseSteps:
             self._decays = np.array(decays[:, None], dtype="float32", ctx=contexts[0])
         for context in contexts:  # gives the parameters their shapes
             net(np.zeros((1, train.shape[1]), ctx=context))
-        matrices = [encoder_layers(net)[0].weight, net.decoder.weight]
+        matrices = [net.layers[0].weight, net.decoder.weight]
         parameters = list(net.collect_params().values())
         self._adam = None
         alone = self.workers.count == len(contexts) == 1 and contexts[0].device_type == "cpu"
@@ -189,7 +189,7 @@ class SparseSteps:
             errors, slopes = _backward(self.net, cells, encoder, decoder, self.scale)
             by_encoder, by_decoder = slopes
             by = self._summed(cells, by_encoder, encoder, len(rows))
-            _give(encoder_layers(self.net)[0].weight, context, by.T)
+            _give(self.net.layers[0].weight, context, by.T)
             by = self._summed(cells, by_decoder, decoder, len(rows))
             _give(self.net.decoder.weight, context, by)
             found.append(errors)
@@ -215,7 +215,7 @@ class SparseSteps:
         """Leave the net with the weights of the last step."""
         if self._adam is not None:
             context = self.contexts[0]
-            encoder_layers(self.net)[0].weight.data(context)[:] = self._adam.encoder.T
+            self.net.layers[0].weight.data(context)[:] = self._adam.encoder.T
             self.net.decoder.weight.data(context)[:] = self._adam.decoder
 
     def state(self) -> dict[str, Any]:
@@ -262,7 +262,7 @@ def code_sparse(
     parts = []
     for start in range(0, inputs.shape[0], batch_size):
         known = rated_cells(inputs.matrix[start : start + batch_size], context)
-        parts.append(_code(net, known.product(_inputs(net, known), encoder)).asnumpy())
+        parts.append(net.code(known.product(_inputs(net, known), encoder)).asnumpy())
     return numpy.concatenate(parts)
 
 
@@ -275,7 +275,7 @@ def predict_sparse(
     parts = []
     for rows in cells.batches(batch_size):
         known = rated_cells(inputs.matrix[rows], context)
-        code = _code(net, known.product(_inputs(net, known), encoder))
+        code = net.code(known.product(_inputs(net, known), encoder))
         outputs = rated_cells(cells.matrix[rows], context).at(code, decoder, bias)
         parts.append(net.rating(outputs).asnumpy())
     return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
@@ -296,7 +296,7 @@ def _backward(
     sums = cells.product(inputs, encoder)
     sums.attach_grad()
     with autograd.record():
-        code = _code(net, sums)
+        code = net.code(sums)
     outputs = cells.at(code, decoder, net.decoder.bias.data(context))
     outputs.attach_grad()
     with autograd.record():
@@ -321,7 +321,7 @@ def _matrices(net: Any, cells: Any) -> tuple[Any, Any]:
 
 
 def _encoder_matrix(net: Any, cells: Any) -> Any:
-    return cells.transposed(encoder_layers(net)[0].weight.data(cells.context))
+    return cells.transposed(net.layers[0].weight.data(cells.context))
 
 
 def _inputs(net: Any, cells: Any) -> Any:
@@ -331,16 +331,3 @@ def _inputs(net: Any, cells: Any) -> Any:
         factors = net.row_factors(numpy.maximum(counts, 1)).astype(numpy.float32)
         ratings = ratings * numpy.repeat(factors, counts)
     return np.array(ratings, ctx=cells.context)
-
-
-def _code(net: Any, sums: Any) -> Any:
-    """Return the code from the sums V r of the first layer."""
-    first, *others = encoder_layers(net)
-    code = _activated(first, sums + first.bias.data(sums.ctx))
-    for layer in others:
-        code = layer(code)
-    return net.dropout(code)
-
-
-def _activated(layer: Any, sums: Any) -> Any:
-    return sums if layer.act is None else layer.act(sums)

@@ -221,7 +221,7 @@ class DenseSteps:
         self._signs_are_masks = train.positive
         self._decays = None if decays is None else np.array(decays, ctx=contexts[0])
         if decays is not None:
-            for matrix in (encoder_layers(net)[0].weight, net.decoder.weight):
+            for matrix in (net.layers[0].weight, net.decoder.weight):
                 matrix.wd_mult = 0.0  # _penalty takes its place
         # A list, in the net's order: Gluon sorts a dict by names, which count a process's layers.
         parameters = list(net.collect_params().values())
@@ -264,12 +264,7 @@ class DenseSteps:
         return squared_error(predictions, ratings) * self.scale
 
     def _penalty(self) -> Any:
-        encoder = encoder_layers(self.net)[0].weight.data(self.contexts[0])
+        encoder = self.net.layers[0].weight.data(self.contexts[0])
         decoder = self.net.decoder.weight.data(self.contexts[0])
         squares = np.square(encoder).sum(axis=0) + np.square(decoder).sum(axis=1)
         return (self._decays * squares).sum() / 2
-
-
-def encoder_layers(net: Any) -> list[Any]:
-    """Return the layers of an AutoRec's encoder."""
-    return [net.encoder] if hasattr(net.encoder, "weight") else list(net.encoder)
