@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from ._repairs import repair_quietly
 
 if TYPE_CHECKING:
+    from ._accuracy import Accuracy, accuracy
     from .baselines import BiasedMeans, BiasedMF, Means
     from .devices import contexts, try_all_gpus
     from .errors import AutorecError
-    from .evaluation import Accuracy, accuracy, evaluate, predict_cells
+    from .evaluation import evaluate, predict_cells
     from .history import Epoch, History
     from .interactions import Interactions
     from .model import AutoRec
@@ -41,7 +42,8 @@ _MODULES = {
     "checkpoints": ("Checkpoints",),
     "devices": ("contexts", "try_all_gpus"),
     "errors": ("AutorecError",),
-    "evaluation": ("Accuracy", "accuracy", "evaluate", "predict_cells"),
+    "_accuracy": ("Accuracy", "accuracy"),
+    "evaluation": ("evaluate", "predict_cells"),
     "history": ("Epoch", "History"),
     "interactions": ("Interactions",),
     "model": ("AutoRec",),

@@ -5,21 +5,23 @@ Each is fitted and asked like `Recommender`: ``fit(ratings)``, then ``predict(us
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy
 from numpy.typing import NDArray
 
+from ._accuracy import accuracy
 from ._mxnet import mx, nn, np
 from .devices import contexts, split_rows
-from .epochs import repeat_epochs
 from .errors import ConfigurationError
-from .evaluation import accuracy
-from .history import Epoch, EpochSums, History
+from .history import Epoch, History
+from .hyperparameters import Settings
+from .optimizer import make_trainer, optimizer_state, restore_optimizer
 from .ratings import Ratings
-from .steps import make_trainer, update
+from .steps import update
+from .training import Run, run_epochs
 
 
 class Predictor(Protocol):
@@ -184,45 +186,34 @@ class BiasedMF:
         self.scale_ = float(ratings.values.min()), float(ratings.values.max())
         where = contexts(self.devices)
         mx.random.seed(self.random_state)
-        shuffle = numpy.random.default_rng(self.random_state)
         mean = float(ratings.values.mean(dtype=numpy.float64))
         self.net_ = MatrixFactorisation(
             self.num_factors, ratings.num_users, ratings.num_items, mean
         )
         self.net_.initialize(mx.init.Normal(self.init_sigma), ctx=where)
-        trainer = make_trainer(
-            self.net_.collect_params(), "adam", self.learning_rate, self.weight_decay
+        settings = Settings(
+            num_epochs=self.num_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            learning_rate_decay=self.learning_rate_decay,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
         )
-
-        def run_epoch(number: int) -> Epoch:
-            sums = EpochSums()
-            order = shuffle.permutation(len(ratings))
-            for start in range(0, len(order), self.batch_size):
-                rows = order[start : start + self.batch_size]
-                users, items, values = (
-                    split_rows(array[rows], where)
-                    for array in (ratings.users, ratings.items, ratings.values)
-                )
-                pairs = list(zip(users, items))
-                _, losses = update(self.net_, trainer, _half_square, pairs, values, len(rows))
-                sums.add([2 * loss for loss in losses], len(rows), len(rows))
-            return sums.close(number)
 
         def validation_rmse() -> float:
             assert validation is not None
             predicted = self._predict(validation.users, validation.items)
             return accuracy(predicted, validation.values).rmse
 
-        self.history_ = repeat_epochs(
-            run_epoch,
-            trainer,
-            self.net_,
-            num_epochs=self.num_epochs,
-            learning_rate=self.learning_rate,
-            learning_rate_decay=self.learning_rate_decay,
-            validation_rmse=None if validation is None else validation_rmse,
-            patience=self.patience,
-            on_epoch=on_epoch,
+        self.history_ = run_epochs(
+            Run(
+                self.net_,
+                _PairSteps(self.net_, ratings, settings, where),
+                settings,
+                seed=self.random_state,
+                validation_rmse=None if validation is None else validation_rmse,
+                on_epoch=on_epoch,
+            )
         )
         return self
 
@@ -237,6 +228,44 @@ class BiasedMF:
         )
         predicted: NDArray[numpy.float32] = output.asnumpy()
         return predicted.clip(*self.scale_) if self.clip else predicted
+
+
+class _PairSteps:
+    """Steps of matrix factorisation, whose rows are single ratings; see `Steps`."""
+
+    def __init__(
+        self, net: Any, ratings: Ratings, settings: Settings, contexts: Sequence[Any]
+    ) -> None:
+        self.net, self.ratings, self.contexts = net, ratings, contexts
+        self.trainer = make_trainer(
+            net.collect_params(), settings.optimizer, settings.learning_rate, settings.weight_decay
+        )
+
+    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[NDArray[Any]]:
+        order = shuffle.permutation(len(self.ratings))
+        for start in range(0, len(order), size):
+            yield order[start : start + size]
+
+    def count(self, rows: NDArray[Any]) -> int:
+        return len(rows)
+
+    def step(self, rows: NDArray[Any]) -> list[Any]:
+        users, items, values = (
+            split_rows(array[rows], self.contexts)
+            for array in (self.ratings.users, self.ratings.items, self.ratings.values)
+        )
+        pairs = list(zip(users, items))
+        _, losses = update(self.net, self.trainer, _half_square, pairs, values, len(rows))
+        return [2 * loss for loss in losses]
+
+    def write_back(self) -> None:
+        pass
+
+    def state(self) -> dict[str, Any]:
+        return {"trainer": optimizer_state(self.trainer)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        restore_optimizer(self.trainer, state["trainer"])
 
 
 def _half_square(predictions: Any, ratings: Any) -> Any:

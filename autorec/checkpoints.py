@@ -74,7 +74,7 @@ class Checkpoint:
             raise DataCorruptError(f"{path} does not hang together.") from error
 
     def state(self) -> dict[str, Any]:
-        """Return what `Trail.add` was given, with NumPy's arrays for MXNet's.
+        """Return what `CheckpointWriter.add` was given, with NumPy's arrays for MXNet's.
 
         Raises
         ------
@@ -258,7 +258,7 @@ class Checkpoints:
         remove_leftovers(self.folder)
 
 
-class Trail:
+class CheckpointWriter:
     """The checkpoints of one run, while it runs: a context for its epochs.
 
     However it is left, the last epoch that was added is written. What `TrainingError` says is
@@ -269,15 +269,15 @@ class Trail:
     checkpoints : Checkpoints
     settings : mapping
         What the weights depend on, for JSON.
-    begun : Checkpoint, optional
+    resumed_from : Checkpoint, optional
         What the run goes on from.
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, settings: Mapping[str, Any], begun: Checkpoint | None
+        self, checkpoints: Checkpoints, settings: Mapping[str, Any], resumed_from: Checkpoint | None
     ) -> None:
         self._checkpoints, self._settings = checkpoints, settings
-        self._last = begun and begun.path
+        self._last = resumed_from and resumed_from.path
         self._waiting: tuple[Any, dict[str, Any], History] | None = None
 
     def add(self, history: History, state: Mapping[str, Any]) -> None:
@@ -314,7 +314,7 @@ class Trail:
             self._waiting = None
             self._checkpoints.prune(history)
 
-    def __enter__(self) -> Trail:
+    def __enter__(self) -> CheckpointWriter:
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:

@@ -1,60 +1,21 @@
-"""Evaluation: how far predictions are from ratings, at the rated cells alone."""
+"""Prediction: what a net says of any cells, and how far that is from the ratings there."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
+from ._accuracy import Accuracy, accuracy
+from .choice import is_sparse
 from .devices import split_rows, try_all_gpus
 from .errors import ConfigurationError
+from .hyperparameters import Compute
 from .interactions import Interactions
 from .model import AutoRec
-from .sparse import Compute, is_sparse, predict_sparse
-from .workers import Workers
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Errors over `count` ratings."""
-
-    rmse: float
-    mae: float
-    count: int
-
-
-def accuracy(
-    predictions: NDArray[Any], ratings: NDArray[Any], workers: Workers | None = None
-) -> Accuracy:
-    """Compare predictions with ratings.
-
-    RMSE = sqrt(Σ (r - r̂)² / n), MAE = Σ |r - r̂| / n.
-
-    Parameters
-    ----------
-    predictions, ratings : ndarray of float, shape (n,)
-    workers : Workers, optional
-        Among whom the ratings are shared out; each returns the accuracy over those of all.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is nothing to compare, or the lengths differ.
-    """
-    workers = workers or Workers()
-    if len(predictions) != len(ratings) or workers.sums([len(ratings)])[0] == 0:
-        raise ConfigurationError(
-            f"{len(predictions)} predictions cannot be compared with {len(ratings)} ratings; "
-            "give as many of one as of the other, at least one."
-        )
-    errors = numpy.asarray(predictions, dtype=numpy.float64) - ratings
-    sums = workers.sums([(errors**2).sum(), numpy.abs(errors).sum(), len(errors)])
-    squares, absolutes, count = map(float, sums)
-    return Accuracy(math.sqrt(squares / count), absolutes / count, int(count))
+from .sparse import predict_sparse
 
 
 def predict_cells(
@@ -123,19 +84,15 @@ def evaluate(
     clip: tuple[float, float] | None = None,
     cold: float | None = None,
     compute: Compute = "auto",
-    workers: Workers | None = None,
 ) -> Accuracy:
     """Compare a net's predictions from `inputs` with the ratings in `test`.
 
-    Parameters as in `predict_cells`, with the ratings of `test` as the truth. Each of several
-    `workers` predicts a share of the rows, and all return the accuracy over all.
+    Parameters as in `predict_cells`, with the ratings of `test` as the truth.
     """
-    if workers is not None and workers.count > 1:
-        test = test.only(workers.share(test.rated_rows()))
     predicted = predict_cells(
         net, inputs, test, contexts, batch_size, clip=clip, cold=cold, compute=compute
     )
-    return accuracy(predicted, test.matrix.data, workers)
+    return accuracy(predicted, test.matrix.data)
 
 
 def _predict_dense(

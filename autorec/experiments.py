@@ -21,9 +21,9 @@ from typing import Any
 import pandas as pd
 from scipy.stats import t as student
 
+from ._accuracy import accuracy
 from .baselines import BiasedMeans, BiasedMF, Means
 from .errors import DataUnavailableError
-from .evaluation import accuracy
 from .files import replacing
 from .movielens import RELEASES, fetch, load_movielens
 from .ratings import Ratings

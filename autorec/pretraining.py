@@ -11,7 +11,8 @@ from ._mxnet import autograd, mx, nn, np
 from .errors import ConfigurationError
 from .interactions import Interactions
 from .model import AutoRec, dense
-from .steps import make_trainer, squared_error
+from .optimizer import make_trainer
+from .steps import squared_error
 from .training import fit
 
 

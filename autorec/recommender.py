@@ -13,12 +13,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ._accuracy import Accuracy, accuracy
 from ._mxnet import mx
 from .checkpoints import Checkpoint, Checkpoints
 from .devices import contexts
 from .errors import ConfigurationError, NotFittedError, RatingsError
-from .evaluation import Accuracy, accuracy, predict_cells
+from .evaluation import predict_cells
 from .history import Epoch, History
+from .hyperparameters import Compute, Loss
 from .interactions import Interactions, View
 from .model import AutoRec
 from .persistence import load, save
@@ -28,8 +30,7 @@ from .ranking import Ranking, ranking
 from .ratings import Ratings
 from .reading import as_ratings
 from .scores import best_items, codes, nearest
-from .sparse import Compute
-from .training import Loss, fit
+from .training import fit
 from .workers import Workers
 
 

@@ -11,8 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ._accuracy import Accuracy
 from .errors import ConfigurationError
-from .evaluation import Accuracy
 from .files import replacing
 from .history import History
 from .plots import learning_curve

@@ -9,8 +9,10 @@ import numpy
 from numpy.typing import NDArray
 
 from ._mxnet import np
+from .choice import is_sparse
+from .hyperparameters import Compute
 from .interactions import Interactions
-from .sparse import Compute, code_sparse, is_sparse
+from .sparse import code_sparse
 
 #: Scores held at a time: 32 MB of float32.
 BLOCK = 8_000_000

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Callable
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Callable, Protocol
 
 import numpy
 from numpy.typing import NDArray
 
-from ._mxnet import autograd, gluon, mx, np
+from ._mxnet import autograd, np
 from .devices import split_rows
-from .errors import ConfigurationError
+from .hyperparameters import Settings
 from .interactions import Interactions
+from .optimizer import make_trainer, optimizer_state, restore_optimizer
 from .workers import Workers
 
 
@@ -84,104 +85,55 @@ def update(
     return outputs[:rows], losses[:rows]
 
 
-def make_trainer(
-    parameters: Any,
-    optimizer: str,
-    learning_rate: float,
-    weight_decay: float,
-    workers: Workers | None = None,
-) -> Any:
-    """Return a `gluon.Trainer`, which adds up the gradients of all workers.
+class Steps(Protocol):
+    """A way to take a step: from a batch of rows to an update of the weights.
 
-    Raises
-    ------
-    ConfigurationError
-        If Gluon has no optimizer of that name.
-    """
-    # "test" is MXNet's own, and GroupAdaGrad works on row-sparse gradients alone.
-    known = sorted(set(mx.optimizer.Optimizer.opt_registry) - {"test", "groupadagrad"})
-    if optimizer.lower() not in known:
-        raise ConfigurationError(
-            f"There is no optimizer {optimizer!r}; choose one of {', '.join(known)}."
-        )
-    options = {"learning_rate": learning_rate, "wd": weight_decay}
-    return gluon.Trainer(parameters, optimizer, options, **(workers or Workers()).trainer_options())
+    A row is what a net gets: in AutoRec an item's or a user's ratings.
 
-
-def connect(trainer: Any) -> None:
-    """Let a trainer's store take the parameters' values before any step; rank 0's become all's."""
-    # As Trainer.load_states does.
-    if not trainer._kv_initialized:
-        trainer._init_kvstore()
-    if trainer._params_to_init:
-        trainer._init_params()
-
-
-def optimizer_state(trainer: Any) -> dict[str, Any]:
-    """Return what a trainer's optimizer carries from one step to the next.
-
-    Gluon's own way, `Trainer.save_states`, is a pickle, which may run anything when it is read.
-
-    Parameters
+    Attributes
     ----------
     trainer : gluon.Trainer
-
-    Returns
-    -------
-    dict
-        Of arrays, numbers, mappings, lists and tuples.
     """
-    # _index_update_count is one of _all_index_update_counts; param_dict are the parameters.
-    given = ("param_dict", "_index_update_count")
-    optimizer = {name: each for name, each in vars(trainer.optimizer).items() if name not in given}
-    states = [dict(updater.states) for updater in _updaters(trainer)]
-    return {"optimizer": optimizer, "updaters": states}
+
+    trainer: Any
+
+    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[NDArray[Any]]:
+        """Yield the rows to train on in batches, in an order that is drawn."""
+
+    def count(self, rows: NDArray[Any]) -> int:
+        """Return the number of ratings in some rows."""
+
+    def step(self, rows: NDArray[Any]) -> list[Any]:
+        """Update the weights from a batch of rows.
+
+        Returns
+        -------
+        list of ndarray
+            Squared errors before the update, an array for each device; of this worker's share of
+            the rows, where there are several workers.
+        """
+
+    def write_back(self) -> None:
+        """Leave the net with the weights of the last step."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what goes from one step to the next besides the net's weights."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, and from the weights that the net has."""
 
 
-def restore_optimizer(trainer: Any, state: Mapping[str, Any]) -> None:
-    """Give a new trainer the state of another.
-
-    Parameters
-    ----------
-    trainer : gluon.Trainer
-        Of parameters that have their values, with the same optimizer over as many devices.
-    state : mapping
-        From `optimizer_state`, its arrays NumPy's.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is of one optimizer for all devices, and the trainer has one on each, or the reverse.
-    """
-    connect(trainer)
-    updaters = _updaters(trainer)
-    if len(updaters) != len(state["updaters"]):
-        raise ConfigurationError(
-            "The optimizer's state is not kept where it was; set the environment's "
-            "MXNET_UPDATE_ON_KVSTORE as when the run began."
-        )
-    vars(trainer.optimizer).update(_as_mxnet(state["optimizer"]))
-    trainer.optimizer._set_current_context(0)
-    for updater, states in zip(updaters, state["updaters"]):
-        updater.states = _as_mxnet(states)
-        # Each is taken to its device by the next step.
-        updater.states_synced = dict.fromkeys(states, False)
+def loss_scale(settings: Settings, columns: int) -> float:
+    """Return what a squared error adds to the loss of a row with so many columns."""
+    return 1 / (2 * columns) if settings.loss == "mean" else 1.0
 
 
-def _updaters(trainer: Any) -> list[Any]:
-    """Return what holds the optimizer's arrays: one for all devices, or one for each."""
-    return [trainer._kvstore._updater] if trainer._update_on_kvstore else trainer._updaters
-
-
-def _as_mxnet(value: Any) -> Any:
-    """Return a value with MXNet's arrays, of the kind that optimizers make, for NumPy's."""
-    if isinstance(value, numpy.ndarray):
-        return np.array(value, value.dtype, ctx=mx.cpu()).as_nd_ndarray()
-    if isinstance(value, dict):
-        return {key: _as_mxnet(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_as_mxnet(each) for each in value)
-    return value
+def column_decays(settings: Settings, train: Interactions) -> NDArray[numpy.float64] | None:
+    """Return the weight decay of each column, shape (columns,); None where all are alike."""
+    if settings.decay_power == 0:
+        return None
+    decays: NDArray[numpy.float64] = train.column_frequencies() ** settings.decay_power
+    return settings.weight_decay * decays
 
 
 class DenseSteps:
@@ -191,14 +143,8 @@ class DenseSteps:
     ----------
     net : AutoRec
     train : Interactions
+    settings : Settings
     contexts : sequence of Context
-    scale : float
-        What a squared error adds to the loss.
-    optimizer, learning_rate, weight_decay
-        As of `make_trainer`.
-    decays : ndarray of float, shape (columns,), optional
-        The weight decay of what the two large matrices hold for each column; `weight_decay` by
-        default.
     workers : Workers, optional
         Each takes a share of every batch; the step is that of one worker on the whole batch.
     """
@@ -207,35 +153,40 @@ class DenseSteps:
         self,
         net: Any,
         train: Interactions,
+        settings: Settings,
         contexts: Sequence[Any],
-        scale: float,
-        optimizer: str,
-        learning_rate: float,
-        weight_decay: float,
-        *,
-        decays: NDArray[Any] | None = None,
         workers: Workers | None = None,
     ) -> None:
         self.workers = workers or Workers()
-        self.net, self.train, self.contexts, self.scale = net, train, contexts, scale
+        self.net, self.train, self.contexts = net, train, contexts
+        self.scale = loss_scale(settings, train.shape[1])
         self._signs_are_masks = train.positive
-        self._decays = None if decays is None else np.array(decays, ctx=contexts[0])
+        self._decays = None
+        decays = column_decays(settings, train)
         if decays is not None:
+            self._decays = np.array(decays, ctx=contexts[0])
             for matrix in (net.layers[0].weight, net.decoder.weight):
                 matrix.wd_mult = 0.0  # _penalty takes its place
         # A list, in the net's order: Gluon sorts a dict by names, which count a process's layers.
         parameters = list(net.collect_params().values())
-        rates = optimizer, learning_rate, weight_decay
-        self.trainer = make_trainer(parameters, *rates, self.workers)
+        self.trainer = make_trainer(
+            parameters,
+            settings.optimizer,
+            settings.learning_rate,
+            settings.weight_decay,
+            self.workers,
+        )
+
+    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[NDArray[Any]]:
+        """Yield the rows that have a rating."""
+        return self.train.batches(size, shuffle)
+
+    def count(self, rows: NDArray[Any]) -> int:
+        """Return the number of rated cells in some rows."""
+        return self.train.count(rows)
 
     def step(self, rows: NDArray[Any]) -> list[Any]:
-        """Update the weights from a batch of rows, of which each worker takes its share.
-
-        Returns
-        -------
-        list of ndarray
-            Squared errors of this worker's share, an array for each device that has part of it.
-        """
+        """Update the weights from a batch of rows, of which each worker takes its share."""
         own = self.workers.share(rows)
         shown = own if len(own) else rows[:1]
         ratings = split_rows(self.train.dense(shown), self.contexts)
@@ -243,17 +194,16 @@ class DenseSteps:
         if not self._signs_are_masks:
             arguments.append(split_rows(self.train.mask(shown), self.contexts))
         inputs = list(zip(*arguments))
-        # Gradients are added up over the workers, and this one is due once.
-        penalty = self._penalty if self._decays is not None and self.workers.rank == 0 else None
+        penalty = self._penalty if self._decays is not None else None
         batch = ratings, len(own), penalty, len(rows)
         _, losses = update(self.net, self.trainer, self._loss, inputs, *batch)
         return [loss / self.scale for loss in losses]
 
-    def settle(self) -> None:
-        """Leave the net with the weights of the last step; it has them already."""
+    def write_back(self) -> None:
+        """Do nothing: the net's weights are those that steps change."""
 
     def state(self) -> dict[str, Any]:
-        """Return what the steps carry from one to the next, besides the net's weights."""
+        """Return the optimizer's state."""
         return {"trainer": optimizer_state(self.trainer)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -264,7 +214,8 @@ class DenseSteps:
         return squared_error(predictions, ratings) * self.scale
 
     def _penalty(self) -> Any:
+        """Return this worker's part of the decay, Σ_j decay_j (|V_j|² + |W_j|²) / 2."""
         encoder = self.net.layers[0].weight.data(self.contexts[0])
         decoder = self.net.decoder.weight.data(self.contexts[0])
         squares = np.square(encoder).sum(axis=0) + np.square(decoder).sum(axis=1)
-        return (self._decays * squares).sum() / 2
+        return (self._decays * squares).sum() / (2 * self.workers.count)

@@ -178,7 +178,7 @@ def train_command(
     name, learned, chooser, held_out = _read_parts(source, separator, seed)
 
     # MXNet takes a second to import; wrong arguments are answered before.
-    from .evaluation import accuracy
+    from ._accuracy import accuracy
     from .recommender import Recommender
     from .report import describe, run_folder, write_report
     from .workers import Workers

@@ -92,7 +92,7 @@ def dense_optimizer(columns: int, units: int, repeats: int = 5) -> list[float]:
     """Return the seconds that Gluon's trainer takes for a step, given the gradients."""
     from autorec import AutoRec
     from autorec._mxnet import mx, np
-    from autorec.steps import make_trainer
+    from autorec.optimizer import make_trainer
 
     net = AutoRec(units, columns)
     net.initialize(mx.init.Normal(0.01))

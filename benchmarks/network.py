@@ -65,7 +65,8 @@ def step_costs(shared: bool) -> tuple[float, float]:
     """
     from autorec import AutoRec, Interactions
     from autorec._mxnet import mx
-    from autorec.sparse import SparseSteps
+    from autorec.hyperparameters import Settings
+    from autorec.sparse_steps import SparseSteps
 
     random = numpy.random.default_rng(0)
     few, many = 256, 2_048
@@ -76,8 +77,8 @@ def step_costs(shared: bool) -> tuple[float, float]:
     net = AutoRec(HIDDEN, COLUMNS, 0.0)
     net.initialize(mx.init.Normal(0.01))
     # Without kernels it makes no pass of its own over the weights.
-    with patch("autorec.sparse.has_kernels", lambda: not shared):
-        steps = SparseSteps(net, inputs, [mx.cpu()], 1.0, "adam", 0.001, 0.01)
+    with patch("autorec.choice.has_kernels", lambda: not shared):
+        steps = SparseSteps(net, inputs, Settings(loss="sum", weight_decay=0.01), [mx.cpu()])
 
     def step(size: int) -> None:
         steps.step(numpy.arange(size))

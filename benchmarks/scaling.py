@@ -96,12 +96,13 @@ def _epoch(train: Interactions, units: int) -> tuple[float, float]:
     """Return an epoch's seconds, and those of as many passes of Adam over the same arrays."""
     from autorec import AutoRec
     from autorec._mxnet import mx
-    from autorec.sparse import SparseSteps, rated_cells
+    from autorec.hyperparameters import Settings
+    from autorec.sparse import rated_cells
+    from autorec.sparse_steps import SparseSteps
 
     net, context = AutoRec(units, train.shape[1], DROPOUT), mx.cpu()
     net.initialize(mx.init.Normal(0.01))
-    rates = "adam", SETTINGS["learning_rate"], SETTINGS["weight_decay"]
-    steps = SparseSteps(net, train, [context], 1.0, *rates)
+    steps = SparseSteps(net, train, Settings(**SETTINGS), [context])
     shuffle = numpy.random.default_rng(0)
 
     def epoch() -> None:

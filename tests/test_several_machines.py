@@ -20,7 +20,7 @@ from autorec import Interactions, launch, roles
 from autorec.checkpoints import Checkpoints
 from autorec.errors import ConfigurationError, TrainingError
 from autorec.recommender import Recommender
-from autorec.training import _epoch_seed
+from autorec.training import epoch_seed
 from autorec.workers import Workers, leave
 
 CASES = {
@@ -187,7 +187,7 @@ def test_a_resumed_job_ends_in_the_same_bits(job):
 
 
 def test_workers_draw_dropout_of_their_own():
-    assert _epoch_seed(3, 1, 0) != _epoch_seed(3, 1, 1)
+    assert epoch_seed(3, 1, 0) != epoch_seed(3, 1, 1)
 
 
 def test_an_optimizer_that_draws_is_for_one_worker():

@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import random as random_matrix
 
-from autorec import AutoRec, Interactions, fit, predict_cells, sparse
+from autorec import AutoRec, Interactions, choice, fit, predict_cells
 from autorec._mxnet import autograd, gluon, mx, np
+from autorec.choice import has_kernels, is_sparse
 from autorec.errors import ConfigurationError
-from autorec.sparse import SparseSteps, has_kernels, is_sparse, rated_cells
+from autorec.hyperparameters import Settings
+from autorec.sparse import rated_cells
+from autorec.sparse_steps import SparseSteps
 from autorec.steps import DenseSteps
 
 VARIANTS = {
@@ -28,7 +31,7 @@ VARIANTS = {
 def products(request, monkeypatch):
     """Each test runs with numba's kernels, and with MXNet's operators, as where there is none."""
     if request.param == "operators":
-        monkeypatch.setattr("autorec.sparse.has_kernels", lambda: False)
+        monkeypatch.setattr("autorec.choice.has_kernels", lambda: False)
     elif not has_kernels():
         pytest.skip("numba is not installed")
     return request.param
@@ -72,7 +75,7 @@ def after_steps(steps, net, inputs, batch_size, epochs=2):
     for _ in range(epochs):
         for rows in inputs.batches(batch_size):
             errors.append(sum(float(part.sum()) for part in steps.step(rows)))
-    steps.settle()
+    steps.write_back()
     return errors, values(net)
 
 
@@ -84,11 +87,15 @@ def after_steps(steps, net, inputs, batch_size, epochs=2):
 def test_steps_are_those_of_whole_rows(variant, optimizer, lowest, count, by_column):
     inputs = ratings(23, 17, 0.3, seed=4, lowest=lowest)
     contexts = [mx.cpu(i) for i in range(count)]
-    rates = optimizer, 0.01, 0.02
     dense_net, sparse_net = (net_for(inputs, count=count, **VARIANTS[variant]) for _ in range(2))
-    decays = 0.1 * inputs.column_frequencies() if by_column else None
-    dense = DenseSteps(dense_net, inputs, contexts, 0.1, *rates, decays=decays)
-    sparse = SparseSteps(sparse_net, inputs, contexts, 0.1, *rates, decays=decays)
+    chosen = Settings(
+        optimizer=optimizer,
+        learning_rate=0.01,
+        weight_decay=0.1 if by_column else 0.02,
+        decay_power=1.0 if by_column else 0.0,
+    )
+    dense = DenseSteps(dense_net, inputs, chosen, contexts)
+    sparse = SparseSteps(sparse_net, inputs, chosen, contexts)
     # The last batch has one row, fewer than there are devices.
     errors, expected = after_steps(dense, dense_net, inputs, batch_size=11)
     found, result = after_steps(sparse, sparse_net, inputs, batch_size=11)
@@ -117,7 +124,8 @@ def test_gradients_are_those_of_autograd():
     with autograd.record():
         loss = np.square(dense_net(row_batch) - row_batch).sum()
     loss.backward()
-    steps = SparseSteps(sparse_net, inputs, [mx.cpu()], 1.0, "sgd", 0.0, 0.0)
+    chosen = Settings(loss="sum", optimizer="sgd", weight_decay=0.0)
+    steps = SparseSteps(sparse_net, inputs, chosen, [mx.cpu()])
     steps.step(rows)
     for name, parameter in dense_net._collect_params_with_prefix().items():
         expected = parameter.grad(mx.cpu()).asnumpy()
@@ -149,7 +157,7 @@ def test_whole_runs_agree(settings):
 def test_dropped_ratings_still_count_in_the_loss():
     inputs = ratings(30, 20, 0.3, seed=5)
     net = net_for(inputs, input_dropout=0.9)
-    steps = SparseSteps(net, inputs, [mx.cpu()], 1.0, "adam", 0.0, 0.0)
+    steps = SparseSteps(net, inputs, Settings(), [mx.cpu()])
     (errors,) = steps.step(inputs.rated_rows())
     assert errors.shape == (len(inputs),)
     assert (errors.asnumpy() > 0).all()
@@ -244,7 +252,7 @@ def test_where_numba_is_missing_it_is_said_once(products):
     inputs = ratings(20, 20, 0.1, seed=0)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        sparse._recommend_numba.cache_clear()
+        choice._recommend_numba.cache_clear()
         fit(AutoRec(3, 20), inputs, test=inputs, contexts=[mx.cpu()], num_epochs=2)
     found = ["pip install numba" in str(each.message) for each in said]
     assert found == ([] if products == "kernels" else [True])

@@ -1,41 +1,49 @@
-"""Settings: what a run's weights depend on, to compare runs by and to keep with checkpoints."""
+"""Fingerprint: what a run's weights depend on, by which runs are compared."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy
 
 from ._mxnet import mx
+from .hyperparameters import Settings
 from .interactions import Interactions
 
 
-def run_settings(
+def fingerprint(
     net: Any,
     train: Interactions,
     validation: Interactions | None,
     test: Interactions | None,
+    settings: Settings,
     init: Any,
     contexts: Sequence[Any],
-    **choices: Any,
+    more: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what the weights of a run depend on, by name.
 
     Parameters
     ----------
-    net, train, validation, test, init, contexts
-        As of `fit`.
-    choices
-        Of `fit`'s other parameters, numbers and texts.
+    net, train, validation, test, settings, init, contexts
+        See `fit`.
+    more : mapping
+        Of `fit`'s other arguments, numbers and texts.
 
     Returns
     -------
     dict
         Of what JSON can hold; ratings are there as checksums.
     """
+    choices = {
+        each.name: getattr(settings, each.name)
+        for each in fields(settings)
+        if each.metadata["fingerprint"]
+    }
     return {
         **net_settings(net),
         "training ratings": ratings_checksum(train),
@@ -44,6 +52,8 @@ def run_settings(
         "init": init.dumps() if isinstance(init, mx.init.Initializer) else str(init),
         "devices": ", ".join(map(str, contexts)),
         **choices,
+        "optimizer": settings.optimizer.lower(),
+        **more,
     }
 
 
