@@ -86,9 +86,9 @@ clean: ## remove the environments and caches; runs/ stays
 
 # Made anew whenever what it is made from has changed, or when the last try did not reach the end.
 # Nothing is built from source, since that would fetch what it is built with unpinned.
-$(INSTALLED): locks/main.txt
-$(BESIDE_D2L): locks/notebook.txt
-$(INSTALLED) $(BESIDE_D2L): pyproject.toml locks/tools.txt Makefile
+$(INSTALLED): locks/main.txt locks/tools.txt pyproject.toml Makefile
+$(BESIDE_D2L): locks/notebook.txt locks/tools.txt pyproject.toml Makefile
+$(INSTALLED) $(BESIDE_D2L):
 	@$(find_python)
 	venv=$(@D)
 	if [ -e $$venv ] && [ ! -e $$venv/pyvenv.cfg ]; then
