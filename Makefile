@@ -1,4 +1,5 @@
-# Every target that needs an environment makes it on first use, from constraints.txt. To choose:
+# Every target that needs an environment makes it on first use, from the releases in locks/, whose
+# files must have the hashes that stand there. To choose:
 #
 #   PYTHON=python3.10   the interpreter to make it with, instead of the first one found that fits
 #   VENV=.venv          the folder to make it in
@@ -14,9 +15,17 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help train test soak notebook bench lint constraints clean
+.PHONY: help train test soak oracle notebook bench lint constraints clean
 
-INSTALLED := $(VENV)/.installed-$(MXNET)
+# A lock has both flavours of MXNet. They go into the same folder, so what belongs to the other one
+# is left out.
+OTHER_cpu   := mxnet-cu112|nvidia-
+OTHER_cu112 := mxnet==
+OTHER       := $(or $(OTHER_$(MXNET)),$(error MXNET is cpu or cu112, not $(MXNET)))
+
+# The section's library, d2l, pins releases of 2023. What needs it has an environment of its own.
+INSTALLED   := $(VENV)/.installed-main-$(MXNET)
+BESIDE_D2L  := $(VENV)-notebook/.installed-notebook-$(MXNET)
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.* ## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -30,52 +39,76 @@ test: $(INSTALLED) ## run the tests, e.g. ARGS="-k model"
 soak: $(INSTALLED) ## repeat the attacks of the tests for about half an hour, and count them
 	@$(VENV)/bin/python -m pytest -m soak $(ARGS)
 
-notebook: $(INSTALLED) ## open the notebook (Python 3.9 to 3.11)
-	@$(call needs,jupyter,Python 3.9 to 3.11,python3.11)
-	$(VENV)/bin/jupyter notebook notebooks/autorec.ipynb
+oracle: $(BESIDE_D2L) ## run the tests beside d2l itself (Python 3.9 to 3.11)
+	@$(call needs,$(<D)/bin/jupyter,Python 3.9 to 3.11,python3.11)
+	$(<D)/bin/python -m pytest $(ARGS)
 
-bench: $(INSTALLED) ## measure time and memory, e.g. ARGS="epochs --set ML-1M" or ARGS=--help
-	@$(VENV)/bin/python -m benchmarks $(ARGS)
+notebook: $(BESIDE_D2L) ## open the notebook (Python 3.9 to 3.11)
+	@$(call needs,$(<D)/bin/jupyter,Python 3.9 to 3.11,python3.11)
+	$(<D)/bin/jupyter notebook notebooks/autorec.ipynb
+
+bench: $(BESIDE_D2L) ## measure time and memory, e.g. ARGS="epochs --set ML-1M" or ARGS=--help
+	@$(<D)/bin/python -m benchmarks $(ARGS)
 
 lint: $(INSTALLED) ## check style and types
 	@$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(call needs,mypy,Python 3.10 or later,python3.11)
+	$(call needs,$(VENV)/bin/mypy,Python 3.10 or later,python3.11)
 	$(VENV)/bin/mypy
 
-constraints: ## resolve constraints.txt again; ARGS=--upgrade moves to the newest releases
+constraints: ## resolve locks/ and constraints.txt again; ARGS=--upgrade moves to the newest releases
 	@$(find_python)
 	room=$$(mktemp -d)
 	trap 'rm -rf "$$room"' EXIT
 	"$$python" -m venv "$$room"
-	"$$room/bin/python" -m pip --disable-pip-version-check install -qq uv
-	"$$room/bin/uv" pip compile --quiet --universal --python-version 3.9 \
-	    $(foreach extra,cpu cu112 fast onnx notebook test dev,--extra $(extra)) \
-	    --no-annotate --no-emit-index-url --custom-compile-command 'make constraints' \
-	    $(ARGS) --output-file constraints.txt pyproject.toml >/dev/null
+	"$$room/bin/python" -m $(install) --requirement locks/tools.txt
+	resolve() {
+	    "$$room/bin/uv" pip compile --quiet --universal --python-version 3.9 --generate-hashes \
+	        --only-binary :all: --no-annotate --no-emit-index-url \
+	        --custom-compile-command 'make constraints' $(ARGS) \
+	        --output-file "locks/$$1.txt" "$${@:2}" >/dev/null
+	}
+	library=(--constraint locks/tools.txt pyproject.toml \
+	    $(foreach extra,cpu cu112 fast onnx test dev,--extra $(extra)))
+	resolve tools --group tools
+	resolve main "$${library[@]}"
+	resolve notebook "$${library[@]}" --extra notebook
+	# pip takes hashes among constraints for a demand that all has them, your own package, too.
+	sed -nE '/^ +--hash/d; s/ \\$$//; p' locks/main.txt >constraints.txt
 
 clean: ## remove the environments and caches; runs/ stays
-	@for folder in $(VENV) .venv-3.12; do [ ! -e $$folder/pyvenv.cfg ] || rm -rf $$folder; done
+	@for folder in $(VENV) $(VENV)-notebook .venv-3.12; do
+	    [ ! -e $$folder/pyvenv.cfg ] || rm -rf $$folder
+	done
 	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find autorec benchmarks notebooks tests \
 	    '(' -name __pycache__ -o -name .ipynb_checkpoints ')' -prune -exec rm -rf {} +
 
 # Made anew whenever what it is made from has changed, or when the last try did not reach the end.
-$(INSTALLED): pyproject.toml constraints.txt Makefile
+# Nothing is built from source, since that would fetch what it is built with unpinned.
+$(INSTALLED): locks/main.txt locks/tools.txt pyproject.toml Makefile
+$(BESIDE_D2L): locks/notebook.txt locks/tools.txt pyproject.toml Makefile
+$(INSTALLED) $(BESIDE_D2L):
 	@$(find_python)
-	if [ -e $(VENV) ] && [ ! -e $(VENV)/pyvenv.cfg ]; then
-	    echo "$(VENV) exists and is not a virtual environment: remove it or choose VENV=." >&2
+	venv=$(@D)
+	if [ -e $$venv ] && [ ! -e $$venv/pyvenv.cfg ]; then
+	    echo "$$venv exists and is not a virtual environment: remove it or choose VENV=." >&2
 	    exit 1
 	fi
-	echo "Installing into $(VENV) with $$python: 1 to 3 minutes, about 300 MB to download."
-	"$$python" -m venv --clear $(VENV)
-	$(VENV)/bin/python -m pip --disable-pip-version-check install -qq --no-compile \
-	    --constraint constraints.txt --editable '.[$(MXNET),fast,onnx,notebook,test,dev]'
+	echo "Installing into $$venv with $$python: 1 to 3 minutes, about 300 MB to download."
+	"$$python" -m venv --clear $$venv
+	$$venv/bin/python -m $(install) --requirement locks/tools.txt
+	$$venv/bin/python -m $(install) --requirement \
+	    <(awk '/^[^ ]/ {ours = !/^($(OTHER))/} ours' $<)
+	$$venv/bin/python -m pip --disable-pip-version-check install -qq --no-compile \
+	    --no-deps --no-build-isolation --editable .
 	touch $@
+
+install := pip --disable-pip-version-check install -qq --no-compile --require-hashes --only-binary :all:
 
 # Sets $python to the first interpreter that runs, fits MXNet and can make an environment.
 define find_python
-for folder in ~/.pyenv/versions/*/bin; do PATH=$$PATH:$$folder; done
+for folder in "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/*/bin; do PATH=$$PATH:$$folder; done
 fits='import ensurepip, sys, venv; sys.exit(not (3, 9) <= sys.version_info < (3, 13))'
 while read -r python; do
     ! "$$python" -c "$$fits" </dev/null 2>/dev/null || break
@@ -88,5 +121,5 @@ if [ -z "$$python" ]; then
 fi
 endef
 
-needs = [ -x $(VENV)/bin/$(1) ] || \
+needs = [ -x $(1) ] || \
     { echo "This needs $(2): make clean, then make $@ PYTHON=$(3)." >&2; exit 1; }

@@ -1,8 +1,11 @@
 """What the tests share: seeds that are printed and can be replayed, and MovieLens-100K.
 
-What may be asked to the last bit: two runs of one program on one machine, such as a run that was
-resumed beside one that never stopped. Other processors, numbers of threads and kernels of OpenBLAS
-sum in another order, so all else has a tolerance, with its reason beside it.
+What may be asked to the last bit: what is copied and not computed, and two runs of one program on
+one machine, such as a run that was resumed beside one that never stopped. Batches of another shape,
+and other processors, numbers of threads and kernels of OpenBLAS or oneDNN, add up in another order.
+So where the same is computed in two ways, or compared with a number that was written down, a test
+has a tolerance, `support.ROUNDING` or one with its reason beside it; and it does not ask for the
+order of scores that lie within it.
 """
 
 from __future__ import annotations

@@ -349,7 +349,7 @@ def test_an_optimizer_on_each_device_is_resumed_too(tmp_path, monkeypatch, optim
     _, expected = trained(**settings)
     monkeypatch.setenv("MXNET_UPDATE_ON_KVSTORE", "0")
     _, same = trained(**settings)
-    assert_same(expected, same, 0)
+    assert_same(expected, same, 1e-6)  # where the optimizer is, is another program
     stopped(checkpoints, 2, **settings)
     _, result = trained(checkpoints, True, **settings)
     assert_same(expected, result, 0)
