@@ -1,13 +1,16 @@
 """The one door to MXNet: every other module takes ``mx``, ``np``, ``gluon``, ... from here.
 
 What MXNet 1.9.1 lacks is put back before the import (see `_repairs`); an MXNet that is missing or
-cannot be loaded is answered by `MXNetUnavailableError`, in one sentence.
+cannot be loaded is answered by `MXNetUnavailableError`, in one sentence. What threads and processes
+have to know of it is here, too: its NumPy semantics belong to a thread, its random generators to
+all of them, and its threads to the process that imported it.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,6 +73,50 @@ def _all_processors() -> Iterator[None]:
         for name in missing:
             del os.environ[name]
 
+
+@contextmanager
+def numpy_semantics() -> Iterator[None]:
+    """Have MXNet's NumPy semantics on, and leave the thread as it was; a decorator, too.
+
+    MXNet keeps them for each thread, and off where nobody turned them on: whatever a caller may
+    call first in a thread of its own turns them on for itself.
+    """
+    with mx.util.np_shape(), mx.util.np_array():
+        yield
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Have MXNet's random generators for this thread alone, and its NumPy semantics.
+
+    There is one set of generators in a process. What seeds them and draws from them, training
+    above all, waits until other threads are done with them, so that its numbers are those of a
+    process that does nothing else.
+    """
+    with _generators, numpy_semantics():
+        yield
+
+
+_generators = threading.RLock()  # the same thread may begin anew, as pretraining does
+_forked = False
+
+
+def forked() -> bool:
+    """Tell whether this process was forked after MXNet was imported.
+
+    OpenMP's threads stay behind in the parent: MXNet computes on one thread there, and so must
+    others.
+    """
+    return _forked
+
+
+def _begin_child() -> None:
+    global _forked, _generators
+    _forked = True
+    _generators = threading.RLock()  # the thread that had them may have stayed behind
+
+
+os.register_at_fork(after_in_child=_begin_child)
 
 mx: Any = import_mxnet()
 np: Any = mx.np

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy
 from numpy.typing import NDArray
 
-from ._mxnet import mx, nn, np
+from ._mxnet import drawing, mx, nn, np, numpy_semantics
 from .devices import contexts, split_rows
 from .epochs import repeat_epochs
 from .errors import ConfigurationError
@@ -122,6 +122,7 @@ class BiasedMeans:
 class MatrixFactorisation(nn.Block):  # type: ignore[misc]
     """r̂ = μ + b_u + b_i + p_u · q_i, the matrix factorisation of d2l's page, and the mean μ."""
 
+    @numpy_semantics()
     def __init__(self, num_factors: int, num_users: int, num_items: int, mean: float) -> None:
         super().__init__()
         self.mean = mean
@@ -130,6 +131,7 @@ class MatrixFactorisation(nn.Block):  # type: ignore[misc]
         self.user_bias = nn.Embedding(num_users, 1)
         self.item_bias = nn.Embedding(num_items, 1)
 
+    @numpy_semantics()
     def forward(self, users: Any, items: Any) -> Any:
         """Predict the ratings, shape (n,), of pairs of codes, each of shape (n,)."""
         match = (self.user_factors(users) * self.item_factors(items)).sum(axis=1)
@@ -171,6 +173,7 @@ class BiasedMF:
     history_: History = field(init=False, repr=False)
     scale_: tuple[float, float] = field(init=False, repr=False)
 
+    @drawing()
     def fit(
         self,
         ratings: Ratings,
@@ -230,6 +233,7 @@ class BiasedMF:
         """Predict the rating of each pair of ids."""
         return self._predict(*self.ratings_.codes(users, items))
 
+    @numpy_semantics()
     def _predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
         context = contexts(self.devices)[0]
         output = self.net_(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from ._mxnet import numpy_semantics
 from .devices import split_rows, try_all_gpus
 from .errors import ConfigurationError
 from .interactions import Interactions
@@ -57,6 +58,7 @@ def accuracy(
     return Accuracy(math.sqrt(squares / count), absolutes / count, int(count))
 
 
+@numpy_semantics()
 def predict_cells(
     net: Any,
     inputs: Interactions,
@@ -113,6 +115,7 @@ def predict_cells(
     return predicted
 
 
+@numpy_semantics()
 def evaluate(
     net: Any,
     inputs: Interactions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ._mxnet import autograd, nn, np
+from ._mxnet import autograd, nn, np, numpy_semantics
 from .errors import ConfigurationError
 
 #: Activations by name, with the range of those that are bounded.
@@ -56,6 +56,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
     one hidden layer.
     """
 
+    @numpy_semantics()
     def __init__(
         self,
         num_hidden: int | Sequence[int],
@@ -78,6 +79,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         self.typical_count = typical_count
         self._stretch = _stretch(decoder_activation, scale)
 
+    @numpy_semantics()
     def forward(self, ratings: Any, mask: Any | None = None) -> Any:
         """Reconstruct rows of ratings.
 
@@ -100,6 +102,11 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         if autograd.is_training():
             return prediction * (np.sign(ratings) if mask is None else mask)
         return prediction
+
+    # Gluon's own methods make and take arrays of the kind that the thread is set to.
+    initialize = numpy_semantics()(nn.Block.initialize)
+    load_parameters = numpy_semantics()(nn.Block.load_parameters)
+    save_parameters = numpy_semantics()(nn.Block.save_parameters)
 
     def normalise(self, ratings: Any, mask: Any | None = None) -> Any:
         """Multiply each row by its `row_factors`."""

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from ._mxnet import mx
+from ._mxnet import mx, numpy_semantics
 from .checkpoints import Checkpoint, Checkpoints
 from .devices import contexts
 from .errors import ConfigurationError, NotFittedError, RatingsError
@@ -177,6 +177,7 @@ decay_biases, decay_power, averaging, patience
             raise NotFittedError("This Recommender is not fitted yet; call fit, or load one.")
         raise AttributeError(f"'Recommender' object has no attribute {name!r}")
 
+    @numpy_semantics()
     def fit(
         self,
         ratings: Any,
@@ -267,6 +268,7 @@ decay_biases, decay_power, averaging, patience
         )
         return self
 
+    @numpy_semantics()
     def predict(
         self, users: Any, items: Any, unknown: Literal["error", "fallback"] = "error"
     ) -> NDArray[np.float32]:
@@ -324,6 +326,7 @@ decay_biases, decay_power, averaging, patience
             rows, columns = columns, rows
         return ~self.inputs_.known(rows, columns)
 
+    @numpy_semantics()
     def recommend(
         self,
         users: Any | None = None,
@@ -378,6 +381,7 @@ decay_biases, decay_power, averaging, patience
         )
         return _with_titles(table, titles)
 
+    @numpy_semantics()
     def similar_items(
         self, item: Any, k: int = 10, titles: Mapping[Any, str] | pd.Series[str] | None = None
     ) -> pd.DataFrame:
@@ -423,6 +427,7 @@ decay_biases, decay_power, averaging, patience
         )
         return _with_titles(table, titles)
 
+    @numpy_semantics()
     def evaluate(
         self,
         test: Any,

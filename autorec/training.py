@@ -9,7 +9,7 @@ from typing import Any, Callable, Literal
 
 import numpy
 
-from ._mxnet import mx, np
+from ._mxnet import drawing, mx, np
 from .checkpoints import Checkpoint, Checkpoints, Trail
 from .devices import try_all_gpus
 from .epochs import repeat_epochs
@@ -28,6 +28,7 @@ Loss = Literal["mean", "sum"]
 _log = logging.getLogger("autorec")
 
 
+@drawing()
 def fit(
     net: Any,
     train: Interactions,
