@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy
 from numpy.typing import NDArray
 
-from ._mxnet import drawing, mx, nn, np, numpy_semantics
+from ._mxnet import from_any_thread, mx, nn, np, numpy_semantics
 from .devices import contexts, split_rows
 from .epochs import repeat_epochs
 from .errors import ConfigurationError
@@ -173,7 +173,7 @@ class BiasedMF:
     history_: History = field(init=False, repr=False)
     scale_: tuple[float, float] = field(init=False, repr=False)
 
-    @drawing()
+    @numpy_semantics()
     def fit(
         self,
         ratings: Ratings,
@@ -233,7 +233,7 @@ class BiasedMF:
         """Predict the rating of each pair of ids."""
         return self._predict(*self.ratings_.codes(users, items))
 
-    @numpy_semantics()
+    @from_any_thread
     def _predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
         context = contexts(self.devices)[0]
         output = self.net_(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from ._mxnet import numpy_semantics
+from ._mxnet import from_any_thread
 from .devices import split_rows, try_all_gpus
 from .errors import ConfigurationError
 from .interactions import Interactions
@@ -58,7 +58,7 @@ def accuracy(
     return Accuracy(math.sqrt(squares / count), absolutes / count, int(count))
 
 
-@numpy_semantics()
+@from_any_thread
 def predict_cells(
     net: Any,
     inputs: Interactions,
@@ -115,7 +115,7 @@ def predict_cells(
     return predicted
 
 
-@numpy_semantics()
+@from_any_thread
 def evaluate(
     net: Any,
     inputs: Interactions,

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from ._mxnet import mx, numpy_semantics
+from ._mxnet import from_any_thread, mx, numpy_semantics
 from .checkpoints import Checkpoint, Checkpoints
 from .devices import contexts
 from .errors import ConfigurationError, NotFittedError, RatingsError
@@ -268,7 +268,7 @@ decay_biases, decay_power, averaging, patience
         )
         return self
 
-    @numpy_semantics()
+    @from_any_thread
     def predict(
         self, users: Any, items: Any, unknown: Literal["error", "fallback"] = "error"
     ) -> NDArray[np.float32]:
@@ -326,7 +326,7 @@ decay_biases, decay_power, averaging, patience
             rows, columns = columns, rows
         return ~self.inputs_.known(rows, columns)
 
-    @numpy_semantics()
+    @from_any_thread
     def recommend(
         self,
         users: Any | None = None,
@@ -381,7 +381,7 @@ decay_biases, decay_power, averaging, patience
         )
         return _with_titles(table, titles)
 
-    @numpy_semantics()
+    @from_any_thread
     def similar_items(
         self, item: Any, k: int = 10, titles: Mapping[Any, str] | pd.Series[str] | None = None
     ) -> pd.DataFrame:
@@ -427,7 +427,7 @@ decay_biases, decay_power, averaging, patience
         )
         return _with_titles(table, titles)
 
-    @numpy_semantics()
+    @from_any_thread
     def evaluate(
         self,
         test: Any,

@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from . import movielens
-from ._mxnet import drawing, np, numpy_semantics
+from ._mxnet import np, numpy_semantics
 from .devices import split_rows, try_all_gpus
 from .errors import ConfigurationError, RatingsError
 from .history import EpochSums, History
@@ -61,7 +61,7 @@ def read_data_ml100k() -> tuple[pd.DataFrame, int, int]:
     return data, data.user_id.nunique(), data.item_id.nunique()
 
 
-@drawing()
+@numpy_semantics()
 def split_data_ml100k(
     data: pd.DataFrame,
     num_users: int,
@@ -205,7 +205,7 @@ def _evaluate_pairs(network: Any, test_iter: Iterable[Any], devices: Sequence[An
     return float(numpy.sqrt(total / count))
 
 
-@drawing()
+@numpy_semantics()
 def train_recsys_rating(
     net: Any,
     train_iter: Iterable[Any],

@@ -9,7 +9,7 @@ from typing import Any, Callable, Literal
 
 import numpy
 
-from ._mxnet import drawing, mx, np
+from ._mxnet import mx, np, numpy_semantics
 from .checkpoints import Checkpoint, Checkpoints, Trail
 from .devices import try_all_gpus
 from .epochs import repeat_epochs
@@ -28,7 +28,7 @@ Loss = Literal["mean", "sum"]
 _log = logging.getLogger("autorec")
 
 
-@drawing()
+@numpy_semantics()
 def fit(
     net: Any,
     train: Interactions,
