@@ -1,7 +1,9 @@
 """The one door to MXNet: every other module takes ``mx``, ``np``, ``gluon``, ... from here.
 
 What MXNet 1.9.1 lacks is put back before the import (see `_repairs`); an MXNet that is missing or
-cannot be loaded is answered by `MXNetUnavailableError`, in one sentence.
+cannot be loaded is answered by `MXNetUnavailableError`, in one sentence. What threads and processes
+have to know of it is here, too: its NumPy semantics and its random generators belong to a thread,
+and its threads to the process that imported it.
 """
 
 from __future__ import annotations
@@ -9,15 +11,20 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import wraps
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy
 
 from ._repairs import INSTALL, check_flavours, check_numpy, installed_flavours, repair
 from .errors import MXNetUnavailableError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def import_mxnet() -> ModuleType:
@@ -70,6 +77,57 @@ def _all_processors() -> Iterator[None]:
         for name in missing:
             del os.environ[name]
 
+
+@contextmanager
+def numpy_semantics() -> Iterator[None]:
+    """Have MXNet's NumPy semantics on, and leave the thread as it was; a decorator, too.
+
+    MXNet keeps them for each thread, and off where nobody turned them on. For what calls its caller
+    back, or is Gluon's; else see `from_any_thread`.
+    """
+    with mx.util.np_shape(), mx.util.np_array():
+        yield
+
+
+def from_any_thread(function: Function) -> Function:
+    """Let a function that computes be called from any thread.
+
+    MXNet makes random generators for each thread that computes, 5 MB, and keeps them when it ends:
+    a server with a thread for each request would grow until it is killed. So, where the NumPy
+    semantics are off, the function runs on one of a few threads that stay.
+    """
+
+    @wraps(function)
+    def run(*arguments: Any, **named: Any) -> Any:
+        if npx.is_np_array():
+            return function(*arguments, **named)
+        return _lent.submit(copy_context().run, function, *arguments, **named).result()
+
+    return cast(Function, run)
+
+
+def forked() -> bool:
+    """Tell whether this process was forked after MXNet was imported.
+
+    OpenMP's threads stay behind in the parent: MXNet computes on one thread then, and so must
+    others.
+    """
+    return _forked
+
+
+def _lendable() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="autorec", initializer=lambda: npx.set_np())
+
+
+def _begin_child() -> None:
+    global _forked, _lent
+    _forked = True
+    _lent = _lendable()  # the threads stay behind in the parent
+
+
+_lent = _lendable()
+_forked = False
+os.register_at_fork(after_in_child=_begin_child)
 
 mx: Any = import_mxnet()
 np: Any = mx.np

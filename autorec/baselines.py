@@ -13,7 +13,7 @@ import numpy
 from numpy.typing import NDArray
 
 from ._accuracy import accuracy
-from ._mxnet import mx, nn, np
+from ._mxnet import from_any_thread, mx, nn, np, numpy_semantics
 from .devices import contexts, split_rows
 from .errors import ConfigurationError
 from .history import Epoch, History
@@ -124,6 +124,7 @@ class BiasedMeans:
 class MatrixFactorisation(nn.Block):  # type: ignore[misc]
     """r̂ = μ + b_u + b_i + p_u · q_i, the matrix factorisation of d2l's page, and the mean μ."""
 
+    @numpy_semantics()
     def __init__(self, num_factors: int, num_users: int, num_items: int, mean: float) -> None:
         super().__init__()
         self.mean = mean
@@ -132,6 +133,7 @@ class MatrixFactorisation(nn.Block):  # type: ignore[misc]
         self.user_bias = nn.Embedding(num_users, 1)
         self.item_bias = nn.Embedding(num_items, 1)
 
+    @numpy_semantics()
     def forward(self, users: Any, items: Any) -> Any:
         """Predict the ratings, shape (n,), of pairs of codes, each of shape (n,)."""
         match = (self.user_factors(users) * self.item_factors(items)).sum(axis=1)
@@ -173,6 +175,7 @@ class BiasedMF:
     history_: History = field(init=False, repr=False)
     scale_: tuple[float, float] = field(init=False, repr=False)
 
+    @numpy_semantics()
     def fit(
         self,
         ratings: Ratings,
@@ -221,6 +224,7 @@ class BiasedMF:
         """Predict the rating of each pair of ids."""
         return self._predict(*self.ratings_.codes(users, items))
 
+    @from_any_thread
     def _predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
         context = contexts(self.devices)[0]
         output = self.net_(

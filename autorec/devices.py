@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from ._mxnet import mx, np
+from ._mxnet import mx, np, numpy_semantics
 from .errors import ConfigurationError
 
 
@@ -59,6 +59,7 @@ def contexts(devices: str = "gpu") -> list[Any]:
     return [mx.gpu(i) for i in indices]
 
 
+@numpy_semantics()
 def split_rows(array: Any, devices: Sequence[Any]) -> list[Any]:
     """Share the rows of an array among contexts, as evenly as they go.
 

@@ -9,6 +9,7 @@ import numpy
 from numpy.typing import NDArray
 
 from ._accuracy import Accuracy, accuracy
+from ._mxnet import from_any_thread
 from .choice import is_sparse
 from .devices import split_rows, try_all_gpus
 from .errors import ConfigurationError
@@ -18,6 +19,7 @@ from .model import AutoRec
 from .sparse import predict_sparse
 
 
+@from_any_thread
 def predict_cells(
     net: Any,
     inputs: Interactions,
@@ -74,6 +76,7 @@ def predict_cells(
     return predicted
 
 
+@from_any_thread
 def evaluate(
     net: Any,
     inputs: Interactions,

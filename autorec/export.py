@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ._mxnet import gluon, mx, npx
+from ._mxnet import from_any_thread, gluon, mx, npx
 from .errors import AutorecError, ConfigurationError, RatingsError
 from .files import replacing
 from .formula import Formula, formula
@@ -51,6 +51,7 @@ Format = Literal["onnx", "numpy", "symbol"]
 TOLERANCE = 1e-5
 
 
+@from_any_thread
 def export(recommender: Recommender, folder: str | os.PathLike[str], format: Format) -> list[Path]:
     """Write a fitted recommender's model and ids to a folder, in files for use elsewhere.
 

@@ -4,12 +4,17 @@ Weights have a line for each column of the matrix, so that what a rating touches
 loop over threads writes places of its own: equal inputs give equal bits, however many threads run.
 Lines are gone through four at a time: each sum is loaded and stored once for four products, and the
 four lines come from memory together. Only `autorec.sparse` imports this module; numba is an extra.
+In a process that was forked they run on one thread, since OpenMP's others stay in the parent.
 """
 
 from __future__ import annotations
 
 import os
-from functools import cached_property
+import pickle
+import warnings
+from collections.abc import Callable
+from functools import cached_property, partial, wraps
+from types import FunctionType
 from typing import Any
 
 import numba
@@ -18,16 +23,66 @@ from numba import njit, prange
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from ._mxnet import np
+from ._mxnet import forked, np
 from .interactions import places_by_column
 
 # As many threads as MXNet has, see `_mxnet`.
 _THREADS = os.environ.get("OMP_NUM_THREADS", "")
-if _THREADS.isdigit():
-    numba.set_num_threads(max(1, min(int(_THREADS), numba.get_num_threads())))
+_LIMIT = max(1, int(_THREADS)) if _THREADS.isdigit() else None
 
 # Sums may be reordered, to go eight at a time; infinities and NaN stay what they are.
 _FAST = {"reassoc", "contract"}
+# What a cache of compiled kernels fails with: it cannot be written or read, or is damaged.
+_UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
+
+
+def _kernel(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a function when it is first called, for all threads or for the one of a fork."""
+    compiled: dict[bool, Any] = {}
+
+    @wraps(function)
+    def run(*arguments: Any) -> None:
+        parallel = not forked()
+        if parallel and _LIMIT is not None:
+            # Numba keeps it for each thread.
+            numba.set_num_threads(min(_LIMIT, numba.get_num_threads()))
+        if parallel not in compiled:
+            compiled.setdefault(parallel, _compiled(function, parallel))
+        try:
+            compiled[parallel](*arguments)
+        except _UNUSABLE as error:  # the cache's: the function itself opens nothing
+            _say_uncached(str(error) or type(error).__name__)
+            compiled[parallel] = _compiled(function, parallel, cached=False)
+            compiled[parallel](*arguments)
+
+    return run
+
+
+def _compiled(function: Any, parallel: bool, cached: bool = True) -> Any:
+    # Numba's cache tells functions apart by their names, not by how they were compiled.
+    named = FunctionType(function.__code__, function.__globals__, function.__name__)
+    named.__qualname__ = function.__name__ if parallel else f"{function.__name__}_alone"
+    compiling = partial(njit, parallel=parallel, fastmath=_FAST)
+    if cached:
+        try:
+            return compiling(cache=True)(named)
+        except RuntimeError:  # numba found no place for it
+            _say_uncached("no folder can be written")
+    return compiling()(named)
+
+
+_said_uncached = False
+
+
+def _say_uncached(reason: str) -> None:
+    global _said_uncached
+    if not _said_uncached:
+        _said_uncached = True
+        warnings.warn(
+            f"Compiled kernels cannot be kept ({reason}), so every process compiles its own, which "
+            "takes some seconds; to keep them, name a folder in the environment's NUMBA_CACHE_DIR.",
+            stacklevel=4,
+        )
 
 
 class Cells:
@@ -135,7 +190,7 @@ def _add_lines(sums: Any, start: int, end: int, lines: Any, values: Any, of: Any
             sums[unit] += by * line[unit]
 
 
-@njit(parallel=True, fastmath=_FAST, cache=True)
+@_kernel
 def product(starts: Any, lines: Any, values: Any, of: Any, result: Any) -> None:
     """Write Σ_i values_i of_(lines_i), over i from a start to the next, to each line of a result.
 
@@ -152,7 +207,7 @@ def product(starts: Any, lines: Any, values: Any, of: Any, result: Any) -> None:
         _add_lines(sums, starts[number], starts[number + 1], lines, values, of)
 
 
-@njit(parallel=True, fastmath=_FAST, cache=True)
+@_kernel
 def at_cells(
     starts: Any, rows: Any, order: Any, code: Any, weight: Any, bias: Any, result: Any
 ) -> None:
@@ -191,7 +246,7 @@ def at_cells(
             result[order[i]] = total
 
 
-@njit(parallel=True, fastmath=_FAST, cache=True)
+@_kernel
 def adam_step(
     starts: Any,
     rows: Any,

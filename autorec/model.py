@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ._mxnet import autograd, nn, np
+from ._mxnet import autograd, nn, np, numpy_semantics
 from .errors import ConfigurationError
 
 #: Activations by name, with the range of those that are bounded.
@@ -63,6 +63,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
     one hidden layer.
     """
 
+    @numpy_semantics()
     def __init__(
         self,
         num_hidden: int | Sequence[int],
@@ -85,6 +86,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         self.typical_count = typical_count
         self.stretch = _stretch(decoder_activation, scale)
 
+    @numpy_semantics()
     def forward(self, ratings: Any, mask: Any | None = None) -> Any:
         """Reconstruct rows of ratings: h(r) = decode(encode(r)).
 
@@ -107,10 +109,12 @@ class AutoRec(nn.Block):  # type: ignore[misc]
             return prediction * (np.sign(ratings) if mask is None else mask)
         return prediction
 
+    @numpy_semantics()
     def encode(self, ratings: Any, mask: Any | None = None) -> Any:
         """Return the codes g(V r + μ) of rows, shape (batch, hidden units of the last layer)."""
         return self.dropout(self.encoder(self.input_dropout(self.normalise(ratings, mask))))
 
+    @numpy_semantics()
     def decode(self, code: Any) -> Any:
         """Return the predictions f(W c + b) from codes, shape (batch, num_users)."""
         return self._stretched(self.decoder(code))
@@ -130,6 +134,11 @@ class AutoRec(nn.Block):  # type: ignore[misc]
     def rating(self, sums: Any) -> Any:
         """Return predictions f(W c + b) from the sums W c + b at any cells, of any shape."""
         return self._stretched(sums if self.decoder.act is None else self.decoder.act(sums))
+
+    # Gluon's own methods make and take arrays of the kind that the thread is set to.
+    initialize = numpy_semantics()(nn.Block.initialize)
+    load_parameters = numpy_semantics()(nn.Block.load_parameters)
+    save_parameters = numpy_semantics()(nn.Block.save_parameters)
 
     def normalise(self, ratings: Any, mask: Any | None = None) -> Any:
         """Return rows as they go in: each times its `row_factors`."""

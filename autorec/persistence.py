@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ._mxnet import from_any_thread
 from .devices import contexts
 from .errors import ConfigurationError, ModelError, RatingsError
 from .history import Epoch, History
@@ -18,6 +19,7 @@ from .ratings import Ratings
 from .versions import versions
 
 
+@from_any_thread
 def save(model: Any, folder: Path) -> Path:
     """Write a fitted recommender to a folder, in the place of a model that is there.
 
@@ -70,6 +72,7 @@ def save(model: Any, folder: Path) -> Path:
     return folder
 
 
+@from_any_thread
 def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
     """Read a recommender that `save` wrote.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from ._mxnet import autograd, mx, nn, np
+from ._mxnet import autograd, mx, nn, np, numpy_semantics
 from .errors import ConfigurationError
 from .interactions import Interactions
 from .model import AutoRec, dense
@@ -16,6 +16,7 @@ from .steps import squared_error
 from .training import fit
 
 
+@numpy_semantics()
 def pretrain(
     sizes: Sequence[int],
     train: Interactions,

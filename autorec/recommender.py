@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from ._accuracy import Accuracy, accuracy
-from ._mxnet import mx
+from ._mxnet import from_any_thread, mx, numpy_semantics
 from .checkpoints import Checkpoint, Checkpoints
 from .devices import contexts
 from .errors import ConfigurationError, NotFittedError, RatingsError
@@ -178,6 +178,7 @@ decay_biases, decay_power, averaging, patience
             raise NotFittedError("This Recommender is not fitted yet; call fit, or load one.")
         raise AttributeError(f"'Recommender' object has no attribute {name!r}")
 
+    @numpy_semantics()
     def fit(
         self,
         ratings: Any,
@@ -268,6 +269,7 @@ decay_biases, decay_power, averaging, patience
         )
         return self
 
+    @from_any_thread
     def predict(
         self, users: Any, items: Any, unknown: Literal["error", "fallback"] = "error"
     ) -> NDArray[np.float32]:
@@ -325,6 +327,7 @@ decay_biases, decay_power, averaging, patience
             rows, columns = columns, rows
         return ~self.inputs_.known(rows, columns)
 
+    @from_any_thread
     def recommend(
         self,
         users: Any | None = None,
@@ -379,6 +382,7 @@ decay_biases, decay_power, averaging, patience
         )
         return _with_titles(table, titles)
 
+    @from_any_thread
     def similar_items(
         self, item: Any, k: int = 10, titles: Mapping[Any, str] | pd.Series[str] | None = None
     ) -> pd.DataFrame:
@@ -424,6 +428,7 @@ decay_biases, decay_power, averaging, patience
         )
         return _with_titles(table, titles)
 
+    @from_any_thread
     def evaluate(
         self,
         test: Any,

@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from . import movielens
-from ._mxnet import np
+from ._mxnet import np, numpy_semantics
 from .devices import split_rows, try_all_gpus
 from .errors import ConfigurationError, RatingsError
 from .history import EpochSums, History
@@ -61,6 +61,7 @@ def read_data_ml100k() -> tuple[pd.DataFrame, int, int]:
     return data, data.user_id.nunique(), data.item_id.nunique()
 
 
+@numpy_semantics()
 def split_data_ml100k(
     data: pd.DataFrame,
     num_users: int,
@@ -98,6 +99,7 @@ def split_data_ml100k(
     raise ConfigurationError(f"split_mode must be 'random' or 'seq-aware', not {split_mode!r}.")
 
 
+@numpy_semantics()
 def load_data_ml100k(
     data: pd.DataFrame, num_users: int, num_items: int, feedback: str = "explicit"
 ) -> tuple[list[int], list[int], list[Any], Any]:
@@ -150,6 +152,7 @@ def load_data_ml100k(
     return users.tolist(), items.tolist(), scores.tolist(), np.array(inter)
 
 
+@numpy_semantics()
 def evaluator(
     network: Any, inter_matrix: Iterable[Any], test_data: Any, devices: Sequence[Any]
 ) -> float:
@@ -202,6 +205,7 @@ def _evaluate_pairs(network: Any, test_iter: Iterable[Any], devices: Sequence[An
     return float(numpy.sqrt(total / count))
 
 
+@numpy_semantics()
 def train_recsys_rating(
     net: Any,
     train_iter: Iterable[Any],

@@ -12,7 +12,7 @@ from typing import Any, Callable, Literal
 import numpy
 from numpy.typing import NDArray
 
-from ._mxnet import mx, np
+from ._mxnet import mx, np, numpy_semantics
 from .checkpoints import Checkpoint, Checkpoints, CheckpointWriter
 from .choice import is_sparse
 from .devices import try_all_gpus
@@ -31,6 +31,7 @@ from .workers import Workers
 _log = logging.getLogger("autorec")
 
 
+@numpy_semantics()
 def fit(
     net: Any,
     train: Interactions,

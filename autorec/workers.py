@@ -14,7 +14,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from ._mxnet import mx, np
+from ._mxnet import mx, np, numpy_semantics
 from .errors import ConfigurationError
 from .roles import KVStoreName, Role, Watch
 
@@ -43,6 +43,7 @@ class Workers:
         self._gather_keys: dict[int, int] = {}  # by the size of what is gathered
 
     @classmethod
+    @numpy_semantics()
     def join(cls, kvstore: KVStoreName | None) -> Workers:
         """Wait for the other processes of the job that the DMLC_* variables describe.
 
