@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
-
-from ._repairs import repair_quietly
 
 if TYPE_CHECKING:
     from ._accuracy import Accuracy, accuracy
@@ -33,10 +32,22 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-repair_quietly()
 
-# Where each public name is. MXNet takes a second to import, so a name's module is imported when
-# the name is first used: what needs no MXNet starts at once, and works without it.
+class _Repairs:
+    """Puts back what MXNet lacks where it is imported, by whoever does that after autorec."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name == "mxnet":
+            from ._repairs import repair_quietly
+
+            repair_quietly()
+
+
+sys.meta_path.insert(0, _Repairs)
+
+# Where each public name is. MXNet takes a second to import, and pandas another, so a name's module
+# is imported when the name is first used: what needs neither starts at once, and works without.
 _MODULES = {
     "baselines": ("BiasedMF", "BiasedMeans", "Means"),
     "checkpoints": ("Checkpoints",),

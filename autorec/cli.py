@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import typer
-import typer.core
-from tqdm import tqdm
 
 from . import model_commands, reproduce_command, train_command
 from .errors import AutorecError
 from .launch import launch
-
-
-class _Commands(typer.core.TyperGroup):
-    """The commands, which Ctrl-C ends with a word and exit code 130."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as stop:
-            print(f"\nautorec: stopped{stop}", file=sys.stderr)
-            sys.exit(130)
-
+from .terminal import leave_stdout, say, tell
 
 app = typer.Typer(
-    cls=_Commands,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -77,32 +63,49 @@ def run() -> None:
     Exit codes: 0; 2 for usage, input or settings that cannot be used; 1 for what the machine could
     not do, a full disk for example; 130 for Ctrl-C.
     """
-    command = typer.main.get_command(app)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: _say(str(message))
-        try:
-            sys.exit(command.main(standalone_mode=False))
-        except AutorecError as error:
-            _say(str(error))
-            sys.exit(2)
-        except BrokenPipeError:  # of "autorec ... | head", which has what it wanted
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(0)
-        except (OSError, MemoryError, RuntimeError) as error:  # MXNet's are RuntimeErrors
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            _say(lines[-1])
-            sys.exit(1)
-        except Exception as error:
-            # Typer's errors of usage, which have no public base class.
-            if not hasattr(error, "format_message"):
-                raise
-            message = error.format_message()
-            if message.startswith("Usage"):
-                print(message, file=sys.stderr)
-            else:
-                _say(f"{message.rstrip('.')}; see autorec --help.")
-            sys.exit(2)
+        warnings.showwarning = lambda message, *_, **__: say(str(message))
+        code = _answer(_invoke) or _answer(sys.stdout.flush)
+        leave_stdout()
+    sys.exit(code)
 
 
-def _say(message: str) -> None:
-    tqdm.write(f"autorec: {message}", file=sys.stderr)  # above a bar, where there is one
+def _invoke() -> None:
+    command: Any = typer.main.get_command(app)
+    # Not by its `main`, which has answers of its own to Ctrl-C and to readers that have enough.
+    with command.make_context("autorec", sys.argv[1:]) as context:
+        command.invoke(context)
+
+
+def _answer(do: Callable[[], None]) -> int:
+    """Do something, and return the exit code, once it is said what went wrong."""
+    try:
+        do()
+        return 0
+    except SystemExit as end:
+        return int(end.code or 0)
+    except typer.Exit as end:  # of --help
+        return end.exit_code
+    except KeyboardInterrupt as stop:
+        tell("")  # the terminal has shown ^C
+        say(f"stopped{stop}")
+        return 130
+    except AutorecError as error:
+        say(str(error))
+        return 2
+    except BrokenPipeError:  # of "autorec ... | head", which has what it wanted
+        return 0
+    except (OSError, MemoryError, RuntimeError) as error:  # MXNet's are RuntimeErrors
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        say(lines[-1])
+        return 1
+    except Exception as error:
+        # Typer's errors of usage, which have no public base class.
+        if not hasattr(error, "format_message"):
+            raise
+        message = error.format_message()
+        if message.startswith("Usage"):
+            print(message, file=sys.stderr)
+        else:
+            say(f"{message.rstrip('.')}; see autorec --help.")
+        return 2

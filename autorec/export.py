@@ -38,9 +38,9 @@ from numpy.typing import NDArray
 
 from ._mxnet import from_any_thread, gluon, mx, npx
 from .errors import AutorecError, ConfigurationError, RatingsError
-from .files import replacing
 from .formula import Formula, formula
 from .onnx_graph import onnx_file, run_onnx
+from .output import replaced, usable_folder
 
 if TYPE_CHECKING:
     from .recommender import Recommender
@@ -78,8 +78,8 @@ def export(recommender: Recommender, folder: str | os.PathLike[str], format: For
     Raises
     ------
     ConfigurationError
-        If there is no such format, the folder is a file, a package that the format needs is
-        missing, or the weights are too large for ONNX.
+        If there is no such format, the folder or a file in it cannot be written, a package that the
+        format needs is missing, or the weights are too large for ONNX.
     NotFittedError
         If the recommender is not fitted.
     RatingsError
@@ -117,19 +117,14 @@ def export(recommender: Recommender, folder: str | os.PathLike[str], format: For
         raise ConfigurationError(
             f"There is no format {format!r} to export to; choose one of {', '.join(_FORMATS)}."
         )
+    folder = usable_folder(Path(folder))
     model = formula(recommender)
     description = _describe(recommender, model)
     files = {**_FORMATS[format](recommender, model), "ids.json": description}
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise ConfigurationError(
-            f"{folder} is, or lies below, a file; name a folder to export to."
-        ) from error
+    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:  # all are written before the first is put in place
         for name, content in files.items():
-            stack.enter_context(replacing(folder / name)).write_bytes(content)
+            stack.enter_context(replaced(folder / name)).write_bytes(content)
     return [folder / name for name in files]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 import warnings
 import zipfile
@@ -16,6 +15,7 @@ import platformdirs
 from . import archives
 from .errors import DataCorruptError, DataUnavailableError
 from .releases import Release, find_release
+from .terminal import tell
 
 TERMS = (
     "MovieLens is for research use: do not pass it on or use it commercially except as the "
@@ -141,7 +141,7 @@ def _from_cache(release: Release, folder: Path) -> Path:
         except DataUnavailableError as error:
             failures.append(f"{origin}: {error}")
         else:
-            print(f"{release.folder}: now in {folder}. {TERMS}", file=sys.stderr)
+            tell(f"{release.folder}: now in {folder}. {TERMS}")
             return folder
     raise DataUnavailableError(
         f"{release.folder} was found nowhere ({'; '.join(failures)}); {_way_out(release)}"
@@ -153,7 +153,7 @@ def _download(
 ) -> None:
     # What arrives damaged gets a second chance, what cannot be reached does not.
     for last_try in (False, True):
-        print(f"{release.folder}: fetching {origin}", file=sys.stderr)
+        tell(f"{release.folder}: fetching {origin}")
         try:
             with _incoming(release, folder, origin) as incoming:
                 download(release, incoming)
@@ -161,7 +161,7 @@ def _download(
         except DataCorruptError as error:
             if last_try:
                 raise DataCorruptError(f"{error}; {_way_out(release)}") from None
-            print(f"{release.folder}: {error}", file=sys.stderr)
+            tell(f"{release.folder}: {error}")
 
 
 def _from_grouplens(release: Release, folder: Path) -> None:

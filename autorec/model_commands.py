@@ -12,10 +12,11 @@ import typer
 
 from . import movielens
 from .errors import ConfigurationError
-from .files import replacing
+from .listing import Format, slices, write_listing
+from .output import usable_folder, written
 from .reading import read_pairs, read_ratings, read_titles_table
+from .terminal import shown
 
-Format = Optional[Literal["table", "csv", "json"]]
 Unknown = Literal["error", "fallback"]
 
 MODEL = typer.Argument(help="The folder of a model, or of the run that made it.")
@@ -39,7 +40,7 @@ def evaluate_command(
         None, help="The rating from which on an item counts as liked.  [default: 3/4 up the scale]"
     ),
     unknown: Unknown = UNKNOWN,
-    format: Format = FORMAT,
+    format: Optional[Format] = FORMAT,
     devices: str = DEVICES,
 ) -> None:
     """Compare a model's predictions and recommendations with ratings that were held out."""
@@ -63,13 +64,14 @@ def predict_command(
     pairs: Path = typer.Option(..., help="A file of users and items, a pair a line."),
     output: Optional[Path] = typer.Option(None, "-o", "--output", help="A file to write instead."),
     unknown: Unknown = UNKNOWN,
-    format: Format = FORMAT,
+    format: Optional[Format] = FORMAT,
     devices: str = DEVICES,
 ) -> None:
     """Predict the rating of each pair of a user and an item."""
-    table = read_pairs(pairs)
-    predicted = _load(model, devices).predict(table["user"], table["item"], unknown)
-    _show(table.assign(rating=predicted), format, output)
+    with written(output) as file:
+        table = read_pairs(pairs)
+        predicted = _load(model, devices).predict(table["user"], table["item"], unknown)
+        write_listing(slices(table.assign(rating=predicted)), file, format)
 
 
 def recommend_command(
@@ -80,16 +82,18 @@ def recommend_command(
     titles: Optional[Path] = TITLES,
     seen: bool = typer.Option(False, "--include-seen", help="Items that the user rated too."),
     output: Optional[Path] = typer.Option(None, "-o", "--output", help="A file to write instead."),
-    format: Format = FORMAT,
+    format: Optional[Format] = FORMAT,
     devices: str = DEVICES,
 ) -> None:
     """Recommend the items with the highest predictions."""
     if bool(user) == everybody:
         raise ConfigurationError("Name a user with --user, or ask for everybody with --all.")
-    loaded = _load(model, devices)
-    users = None if everybody else _ids(user or [], loaded.ratings_.user_ids, "user")
-    names = None if titles is None else _titles(titles)
-    _show(loaded.recommend(users, k, exclude_seen=not seen, titles=names), format, output)
+    with written(output) as file:
+        loaded = _load(model, devices)
+        users = None if everybody else _ids(user or [], loaded.ratings_.user_ids, "user")
+        names = None if titles is None else _titles(titles)
+        batches = loaded.recommend_batches(users, k, exclude_seen=not seen, titles=names)
+        write_listing(batches, file, format)
 
 
 def similar_command(
@@ -97,7 +101,7 @@ def similar_command(
     item: str = typer.Option(..., help="An item's id."),
     k: int = typer.Option(10, "-k", min=1, help="How many."),
     titles: Optional[Path] = TITLES,
-    format: Format = FORMAT,
+    format: Optional[Format] = FORMAT,
     devices: str = DEVICES,
 ) -> None:
     """List the items that the model finds most like one."""
@@ -144,8 +148,9 @@ def export_command(
     """Write a model in a form that needs no MXNet, or its symbol; and the ids with it."""
     from .export import export
 
+    usable_folder(output)
     for path in export(_load(model, "cpu"), output, format):
-        print(path)
+        print(shown(path) if sys.stdout.isatty() else path)
 
 
 def data_command(
@@ -153,7 +158,7 @@ def data_command(
     data: Optional[Path] = typer.Option(
         None, help="The release's folder or zip.  [default: the cache, else a download]"
     ),
-    format: Format = FORMAT,
+    format: Optional[Format] = FORMAT,
 ) -> None:
     """Fetch a data set, check it and describe it."""
     release = movielens.find_release(name)
@@ -228,35 +233,6 @@ def _titles(path: Path) -> pd.Series[str]:
     )
 
 
-def _show(table: pd.DataFrame, format: Format, output: Path | None = None) -> None:
-    if output is not None:
-        with replacing(output) as path:
-            path.write_text(_text(table, format or "csv"))
-        return
-    format = format or ("table" if sys.stdout.isatty() else "csv")
-    if format != "table":
-        sys.stdout.write(_text(table, format))
-        return
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(box=SIMPLE_HEAD)
-    for column in table.columns:
-        numeric = pd.api.types.is_numeric_dtype(table[column])
-        shown.add_column(str(column), justify="right" if numeric else "left", overflow="fold")
-    for row in table.itertuples(index=False):
-        shown.add_row(*(_cell(value) for value in row))
-    Console().print(shown, markup=False)
-
-
-def _text(table: pd.DataFrame, format: str) -> str:
-    if format == "table":
-        raise ConfigurationError("A file is written as csv or json; choose with --format.")
-    if format == "csv":
-        return str(table.to_csv(index=False, float_format="%.6g"))
-    return str(table.to_json(orient="records", lines=True, force_ascii=False))
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, (float, np.floating)) else str(value)
+def _show(table: pd.DataFrame, format: Format | None) -> None:
+    with written(None) as file:
+        write_listing([table], file, format)

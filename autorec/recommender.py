@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,9 @@ from .reading import as_ratings
 from .scores import best_items, codes, nearest
 from .training import fit
 from .workers import Workers
+
+#: Rows of the largest table of recommendations that is made in one piece: some 3 GB.
+MOST_ROWS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -360,27 +363,42 @@ decay_biases, decay_power, averaging, patience
         ------
         RatingsError
             If a user is not in the table.
+        ConfigurationError
+            If the table could have more than `MOST_ROWS` rows.
         """
-        if k < 1:
-            raise ConfigurationError(f"k must be at least 1, not {k}.")
-        rows = (
-            np.arange(self.ratings_.num_users) if users is None else self.ratings_.user_codes(users)
-        )
-        blocks = list(self._best(rows, k, exclude_seen))
-        items = np.concatenate([found for found, _ in blocks])
-        values = np.concatenate([found for _, found in blocks])
-        place, rank = np.nonzero(items >= 0)
-        chosen = items[place, rank]
-        predicted = values[place, rank]
-        table = pd.DataFrame(
-            {
-                "user": self.ratings_.user_ids[rows[place]],
-                "rank": rank + 1,
-                "item": self.ratings_.item_ids[chosen],
-                "rating": predicted.clip(*self.scale_) if self.clip else predicted,
-            }
-        )
-        return _with_titles(table, titles)
+        rows = self._rows(users, k)
+        self._check_size(len(rows), k, "lower k, or take recommend_batches")
+        blocks = zip(*self._best(rows, k, exclude_seen))
+        items, values = (np.concatenate(each) for each in blocks)
+        return self._table(rows, items, values, titles)
+
+    def recommend_batches(
+        self,
+        users: Any | None = None,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        titles: Mapping[Any, str] | pd.Series[str] | None = None,
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the table of `recommend` in parts, each of which fits where the whole need not.
+
+        Parameters
+        ----------
+        users, k, exclude_seen, titles
+            As of `recommend`.
+
+        Yields
+        ------
+        DataFrame
+            The recommendations of some users more; of at least one table, which may be empty.
+
+        Raises
+        ------
+        RatingsError
+            If a user is not in the table; before the first part.
+        """
+        rows = self._rows(users, k)
+        return self._tables(rows, self._best(rows, k, exclude_seen), titles)
 
     @from_any_thread
     def similar_items(
@@ -466,6 +484,7 @@ decay_biases, decay_power, averaging, patience
         shape = self.ratings_.num_users, self.ratings_.num_items
         wanted = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape)
         asked = np.unique(rows)
+        self._check_size(len(asked), k, "lower k")
         found = list(self._best(asked, k, exclude_seen=True)) if len(asked) else []
         lists = [items for items, _ in found] or [np.empty((0, k), dtype=np.int64)]
         return Evaluation(errors, ranking(np.concatenate(lists), wanted[asked]))
@@ -506,6 +525,43 @@ decay_biases, decay_power, averaging, patience
         """Read a model that `save` wrote, see `persistence.load`."""
         model: Recommender = load(cls, Path(folder), devices)
         return model
+
+    def _rows(self, users: Any | None, k: int) -> NDArray[np.int64]:
+        """Return the codes of the users to recommend to, everybody's by default."""
+        if k < 1:
+            raise ConfigurationError(f"k must be at least 1, not {k}.")
+        return (
+            np.arange(self.ratings_.num_users) if users is None else self.ratings_.user_codes(users)
+        )
+
+    def _check_size(self, users: int, k: int, way_out: str) -> None:
+        most = users * min(k, self.ratings_.num_items)
+        if most > MOST_ROWS:
+            raise ConfigurationError(
+                f"{k:,} recommendations for each of {users:,} users would be a table of up to "
+                f"{most:,} rows, more than {MOST_ROWS:,}; {way_out}."
+            )
+
+    def _tables(self, rows: Any, blocks: Any, titles: Any) -> Iterator[pd.DataFrame]:
+        start = 0
+        for items, values in blocks:
+            yield self._table(rows[start : start + len(items)], items, values, titles)
+            start += len(items)
+
+    def _table(self, rows: Any, items: Any, values: Any, titles: Any) -> pd.DataFrame:
+        """Return what `best_items` found for some users, by ids."""
+        place, rank = np.nonzero(items >= 0)
+        chosen = items[place, rank]
+        predicted = values[place, rank]
+        table = pd.DataFrame(
+            {
+                "user": self.ratings_.user_ids[rows[place]],
+                "rank": rank + 1,
+                "item": self.ratings_.item_ids[chosen],
+                "rating": predicted.clip(*self.scale_) if self.clip else predicted,
+            }
+        )
+        return _with_titles(table, titles)
 
     def _best(self, users: Any, k: int, exclude_seen: bool) -> Any:
         return best_items(

@@ -9,7 +9,7 @@ import typer
 from tqdm import tqdm
 
 from .errors import ConfigurationError
-from .files import replacing
+from .output import replaced, usable_folder, written
 
 
 def reproduce_command(
@@ -49,7 +49,7 @@ def reproduce_command(
     tables = {name: TABLES[name] for name in table or TABLES}
     if quick:
         tables, splits = experiments.quick(tables), 1
-    output = output or Path("runs") / ("quick" if quick else "reproduction")
+    output = usable_folder(output or Path("runs") / ("quick" if quick else "reproduction"))
     sources = {"100k": ml_100k, "1m": ml_1m}
     with tqdm(desc="Runs", unit="run", smoothing=0, disable=quiet) as bar:
 
@@ -68,13 +68,13 @@ def reproduce_command(
         )
     summary = experiments.summarise(output, tables)
     text = experiments.markdown(summary, TRIED)
-    with replacing(output / "tables.md") as path:
-        path.write_text(text)
+    with written(output / "tables.md") as file:
+        file.write(text)
     for name, found in summary.items():
         if len(found):
             by_size = name == "hidden-units"
             figure = rmse_by_hidden_units(found) if by_size else rmse_by_model(found, name)
-            with replacing(output / f"{name}.png") as path:
+            with replaced(output / f"{name}.png") as path:
                 figure.savefig(path)
     print(text, end="")
 

@@ -14,8 +14,9 @@ from .hyperparameters import Compute
 from .interactions import Interactions
 from .sparse import code_sparse
 
-#: Scores held at a time: 32 MB of float32.
+#: Scores held at a time, 32 MB of float32, and the best of them, which take more in a table.
 BLOCK = 8_000_000
+BEST = 250_000
 
 
 def codes(
@@ -59,6 +60,8 @@ def best_items(
 ) -> Iterator[tuple[NDArray[numpy.int64], NDArray[numpy.float32]]]:
     """Yield the k items with the highest predictions, for a block of users at a time.
 
+    A block is as large as `BLOCK` and `BEST` let it be, so memory does not grow with the users.
+
     Parameters
     ----------
     net : AutoRec
@@ -85,9 +88,9 @@ def best_items(
     code = codes(net, inputs, contexts, compute)
     weight = net.decoder.weight.data(contexts[0]).asnumpy()
     bias = net.decoder.bias.data(contexts[0]).asnumpy()
-    size = max(BLOCK // num_items, 1)
     k = min(k, num_items)
-    for start in range(0, len(users), size):
+    size = max(min(BLOCK // num_items, BEST // k), 1)
+    for start in range(0, max(len(users), 1), size):  # of no users, one block of none
         block = users[start : start + size]
         if item_view:
             outputs = weight[block] @ code.T + bias[block, None]

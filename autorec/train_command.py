@@ -15,7 +15,6 @@ from typing import Any, Literal, Optional
 
 import typer
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from . import movielens
 from .checkpoints import Checkpoint
@@ -31,6 +30,7 @@ from .resumption import (
 )
 from .roles import KVStoreName, Role, serve
 from .splits import given_split, last_split, random_split
+from .terminal import shown, tell
 
 
 def train_command(
@@ -220,7 +220,7 @@ def train_command(
         quiet = True
         warnings.simplefilter("ignore")
     if not quiet:
-        print(_overview(facts))
+        print(shown(_overview(facts)))
     wanted = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     claim: Any = nullcontext(resume or wanted)
     if first and not resume:
@@ -253,7 +253,8 @@ def train_command(
         )
     if not quiet:
         print(
-            f"Learning curve, metrics and model are in {folder}/: curve.png, metrics.json, model/"
+            f"Learning curve, metrics and model are in {shown(folder)}/: curve.png, metrics.json, "
+            "model/"
         )
     print(
         f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {model.history_.best.epoch} "
@@ -348,15 +349,21 @@ def _progress(
 @contextmanager
 def _logged(quiet: bool) -> Iterator[None]:
     """Show what the library logs, above a progress bar."""
-    log = logging.getLogger("autorec")
+    log, handler = logging.getLogger("autorec"), _Told()
     level, log.propagate = log.level, False
     log.setLevel(logging.WARNING if quiet else logging.INFO)
+    log.addHandler(handler)
     try:
-        with logging_redirect_tqdm([log]):
-            yield
+        yield
     finally:
+        log.removeHandler(handler)
         log.setLevel(level)
         log.propagate = True
+
+
+class _Told(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(record.getMessage())
 
 
 def _sizes(hidden: str) -> int | list[int]:
