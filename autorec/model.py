@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._mxnet import autograd, nn, np
+from .bounds import check
 from .errors import ConfigurationError
 
 #: Activations by name, with the range of those that are bounded.
@@ -68,6 +69,12 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         scale: tuple[float, float] | None = None,
         typical_count: float | None = None,
     ) -> None:
+        check(
+            num_hidden=num_hidden,
+            num_users=num_users,
+            dropout=dropout,
+            input_dropout=input_dropout,
+        )
         super().__init__()
         sizes = list(num_hidden) if isinstance(num_hidden, Sequence) else [int(num_hidden)]
         layers = [dense(size, encoder_activation) for size in sizes]

@@ -13,7 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from . import ids
 from ._mxnet import mx
+from .bounds import check
 from .checkpoints import Checkpoint, Checkpoints
 from .devices import contexts
 from .errors import ConfigurationError, NotFittedError, RatingsError
@@ -206,6 +208,7 @@ decay_biases, decay_power, averaging, patience
         Recommender
             Itself.
         """
+        check(**self.get_params())
         ratings = as_ratings(ratings)
         train = Interactions.from_ratings(ratings, self.view)
         validation_cells, test_cells = (
@@ -275,7 +278,8 @@ decay_biases, decay_power, averaging, patience
         Parameters
         ----------
         users, items : array-like, shape (n,)
-            Ids of the table that was fitted: user n with item n.
+            Ids of the table that was fitted: user n with item n. Each is compared by its value,
+            in the type of the table's ids, see `ids.places`.
         unknown : {"error", "fallback"}
             Whether ids that were not in the table are refused, or answered by
             `cold_prediction`.
@@ -287,35 +291,10 @@ decay_biases, decay_power, averaging, patience
         Raises
         ------
         RatingsError
-            If an id is not in the table.
+            If an id is not in the table, or is no id, such as NaN.
         """
-        if unknown not in ("error", "fallback"):
-            raise ConfigurationError(f"unknown must be 'error' or 'fallback', not {unknown!r}.")
-        if unknown == "fallback":
-            users, items = np.atleast_1d(users), np.atleast_1d(items)
-            known = self.ratings_.knows(users, items)
-            answer = np.full(len(users), self.cold_prediction, dtype=np.float32)
-            answer[known] = self.predict(users[known], items[known])
-            return answer
-        rows, columns = self.ratings_.codes(users, items)
-        if self.view == "item":
-            rows, columns = columns, rows
-        shape = self.inputs_.shape
-        # A pair may repeat; the cells of a matrix do not.
-        cells, places = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
-        ones = np.ones(len(cells), dtype=np.float32)
-        matrix = csr_matrix((ones, np.divmod(cells, shape[1])), shape=shape)
-        predicted = predict_cells(
-            self.net_,
-            self.inputs_,
-            Interactions(matrix, self.view),
-            contexts(self.devices),
-            clip=self._clip(),
-            cold=self.cold_prediction,
-            compute=self.compute,
-        )
-        result: NDArray[np.float32] = predicted[places]
-        return result
+        _check_unknown(unknown)
+        return self._predict(*self.ratings_.codes(users, items, unknown))
 
     def is_cold(self, users: Any, items: Any) -> NDArray[np.bool_]:
         """Tell of pairs whether the user or the item has no training rating."""
@@ -345,7 +324,7 @@ decay_biases, decay_power, averaging, patience
         exclude_seen : bool
             Whether items that the user has rated are left out.
         titles : mapping or Series of str, optional
-            Titles by item id, for a column of their own.
+            Titles by item id, for a column of their own; ids are compared as in `predict`.
 
         Returns
         -------
@@ -357,11 +336,12 @@ decay_biases, decay_power, averaging, patience
         RatingsError
             If a user is not in the table.
         """
-        if k < 1:
-            raise ConfigurationError(f"k must be at least 1, not {k}.")
+        check(k=k)
         rows = (
             np.arange(self.ratings_.num_users) if users is None else self.ratings_.user_codes(users)
         )
+        if len(rows) == 0:
+            raise RatingsError("No user is named; name one, or leave users out for everybody.")
         blocks = list(self._best(rows, k, exclude_seen))
         items = np.concatenate([found for found, _ in blocks])
         values = np.concatenate([found for _, found in blocks])
@@ -376,7 +356,7 @@ decay_biases, decay_power, averaging, patience
                 "rating": predicted.clip(*self.scale_) if self.clip else predicted,
             }
         )
-        return _with_titles(table, titles)
+        return self._with_titles(table, titles)
 
     def similar_items(
         self, item: Any, k: int = 10, titles: Mapping[Any, str] | pd.Series[str] | None = None
@@ -403,6 +383,7 @@ decay_biases, decay_power, averaging, patience
         RatingsError
             If the item is not in the table, or has no rating.
         """
+        check(k=k)
         (row,) = self.ratings_.item_codes([item])
         where = contexts(self.devices)
         if self.view == "item":
@@ -421,7 +402,7 @@ decay_biases, decay_power, averaging, patience
                 "similarity": similarities,
             }
         )
-        return _with_titles(table, titles)
+        return self._with_titles(table, titles)
 
     def evaluate(
         self,
@@ -437,6 +418,8 @@ decay_biases, decay_power, averaging, patience
         test : Ratings, DataFrame, sparse matrix or path
         k : int
             The length of the lists of recommendations; they leave out what was seen in training.
+            There are no more places than items: above their number it counts as this, which is
+            then the ``k`` of the `Ranking`.
         relevant : float, optional
             The rating from which on a test item counts as liked; three quarters up the scale, 4 of
             1 to 5, by default.
@@ -450,14 +433,17 @@ decay_biases, decay_power, averaging, patience
         ConfigurationError
             If no test rating is relevant.
         """
-        ratings = as_ratings(test)
-        users, items = ratings.pairs()
-        errors = accuracy(self.predict(users, items, unknown), ratings.values)
+        check(k=k)
+        _check_unknown(unknown)
+        ratings = as_ratings(test, like=self.ratings_)
+        rows, columns = self.ratings_.codes(*ratings.pairs(), unknown)
+        errors = accuracy(self._predict(rows, columns), ratings.values)
         low, high = self.scale_
         least = low + 0.75 * (high - low) if relevant is None else relevant
-        liked = (ratings.values >= least) & self.ratings_.knows(users, items)
-        rows, columns = self.ratings_.codes(users[liked], items[liked])
+        liked = (ratings.values >= least) & (rows >= 0) & (columns >= 0)
+        rows, columns = rows[liked], columns[liked]
         shape = self.ratings_.num_users, self.ratings_.num_items
+        k = min(k, self.ratings_.num_items)
         wanted = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape)
         asked = np.unique(rows)
         found = list(self._best(asked, k, exclude_seen=True)) if len(asked) else []
@@ -487,7 +473,7 @@ decay_biases, decay_power, averaging, patience
             If a rating is of a new user in the item view, or a new item in the user view.
         """
         other = "user" if self.view == "item" else "item"
-        merged = self.ratings_.joined(as_ratings(ratings), fixed=other)
+        merged = self.ratings_.joined(as_ratings(ratings, like=self.ratings_), fixed=other)
         self.ratings_, self.inputs_ = merged, Interactions.from_ratings(merged, self.view)
         return self
 
@@ -511,6 +497,42 @@ decay_biases, decay_power, averaging, patience
             exclude_seen=exclude_seen,
             compute=self.compute,
         )
+
+    def _predict(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[np.float32]:
+        """Predict the ratings of pairs of codes; one below 0 is of an unknown id."""
+        predicted = np.full(len(users), self.cold_prediction, dtype=np.float32)
+        known = (users >= 0) & (items >= 0)
+        rows, columns = users[known], items[known]
+        if self.view == "item":
+            rows, columns = columns, rows
+        shape = self.inputs_.shape
+        # A pair may repeat; the cells of a matrix do not.
+        cells, places = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
+        ones = np.ones(len(cells), dtype=np.float32)
+        matrix = csr_matrix((ones, np.divmod(cells, shape[1])), shape=shape)
+        predicted[known] = predict_cells(
+            self.net_,
+            self.inputs_,
+            Interactions(matrix, self.view),
+            contexts(self.devices),
+            clip=self._clip(),
+            cold=self.cold_prediction,
+            compute=self.compute,
+        )[places]
+        return predicted
+
+    def _with_titles(
+        self, table: pd.DataFrame, titles: Mapping[Any, str] | pd.Series[str] | None
+    ) -> pd.DataFrame:
+        if titles is None:
+            return table
+        names = titles.to_dict() if isinstance(titles, pd.Series) else dict(titles)
+        places = ids.find(ids.listed("item", names.keys()), self.ratings_.item_ids)
+        by_code = np.full(self.ratings_.num_items, np.nan, dtype=object)
+        for place, title in zip(places, names.values()):
+            if place >= 0:
+                by_code[place] = title
+        return table.assign(title=by_code[self.ratings_.item_codes(table["item"])])
 
     def build_net(self, columns: int, typical_count: float | None) -> AutoRec:
         """Return a net of the shape that the parameters and the scale say, not yet initialised."""
@@ -536,7 +558,7 @@ decay_biases, decay_power, averaging, patience
 
 def _under(ratings: Ratings, part: Any) -> Ratings:
     """Return a part under the id maps of a table."""
-    found = as_ratings(part)
+    found = as_ratings(part, like=ratings)
     if found.user_ids is ratings.user_ids and found.item_ids is ratings.item_ids:
         return found
     users, items = ratings.codes(*found.pairs())
@@ -549,9 +571,6 @@ def _under(ratings: Ratings, part: Any) -> Ratings:
     )
 
 
-def _with_titles(
-    table: pd.DataFrame, titles: Mapping[Any, str] | pd.Series[str] | None
-) -> pd.DataFrame:
-    if titles is None:
-        return table
-    return table.assign(title=table["item"].map(titles))
+def _check_unknown(unknown: str) -> None:
+    if unknown not in ("error", "fallback"):
+        raise ConfigurationError(f"unknown must be 'error' or 'fallback', not {unknown!r}.")

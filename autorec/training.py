@@ -10,6 +10,7 @@ from typing import Any, Callable, Literal
 import numpy
 
 from ._mxnet import mx, np
+from .bounds import check
 from .checkpoints import Checkpoint, Checkpoints, Trail
 from .devices import try_all_gpus
 from .epochs import repeat_epochs
@@ -142,6 +143,17 @@ def fit(
     ``weight_decay = λ / M``, and, for rows of N cells, the loss "mean" with
     ``weight_decay = λ / (2 M N)``. (The section writes λ for λ/2.)
     """
+    check(
+        num_epochs=num_epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        learning_rate_decay=learning_rate_decay,
+        weight_decay=weight_decay,
+        decay_power=decay_power,
+        averaging=averaging,
+        patience=patience,
+        random_state=seed,
+    )
     if len(train) == 0:
         raise ConfigurationError("There are no ratings to train on; give at least one.")
     if loss not in ("mean", "sum"):
