@@ -7,18 +7,19 @@ is compared by, metrics.json and a model's manifest all come from the fields dec
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
 
 import numpy
 
+from .bounds import real, whole
 from .errors import ConfigurationError
 
 Compute = Literal["auto", "dense", "sparse"]
 Loss = Literal["mean", "sum"]
+
+_BOUNDS = ("least", "most", "above", "below")
 
 
 def setting(
@@ -163,32 +164,8 @@ def checked(declared: Field[Any], kind: Any, value: Any) -> Any:
         if not isinstance(value, (bool, numpy.bool_)):
             raise _refused(declared, "must be True or False", value)
         return bool(value)
-    return _number(declared, kind, value)
-
-
-def _number(declared: Field[Any], kind: Any, value: Any) -> Any:
-    whole = kind is int
-    try:
-        if isinstance(value, (bool, numpy.bool_, str)):
-            raise TypeError
-        number = operator.index(value) if whole else float(value)
-    except (TypeError, ValueError):
-        raise _refused(declared, f"must be a {'whole ' * whole}number", value) from None
-    if not whole and not math.isfinite(number):
-        raise _refused(declared, "must be a finite number", value)
-    for rule, words, holds in _BOUNDS:
-        bound = declared.metadata[rule]
-        if bound is not None and not holds(number, bound):
-            raise _refused(declared, f"must be {words} {bound:g}", value)
-    return number
-
-
-_BOUNDS = (
-    ("least", "at least", operator.ge),
-    ("most", "at most", operator.le),
-    ("above", "above", operator.gt),
-    ("below", "below", operator.lt),
-)
+    check = whole if kind is int else real
+    return check(_name(declared), value, **{each: rules[each] for each in _BOUNDS})
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -197,10 +174,12 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _refused(declared: Field[Any], rule: str, value: Any) -> ConfigurationError:
+    return ConfigurationError(f"{_name(declared)} {rule}, not {value!r}.")
+
+
+def _name(declared: Field[Any]) -> str:
     flag = flag_of(declared)
-    return ConfigurationError(
-        f"{declared.name}{f' ({flag})' if flag else ''} {rule}, not {value!r}."
-    )
+    return f"{declared.name} ({flag})" if flag else declared.name
 
 
 def flag_of(declared: Field[Any]) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 
+from .bounds import whole
 from .errors import ConfigurationError
 from .ratings import Ratings
 
@@ -143,8 +144,7 @@ class Interactions:
         shuffle : Generator, optional
             Draws the order of the rows; in their own order without it.
         """
-        if batch_size < 1:
-            raise ConfigurationError(f"batch_size must be at least 1, not {batch_size}.")
+        whole("batch_size", batch_size, least=1)
         rows = self.rated_rows()
         if shuffle is not None:
             shuffle.shuffle(rows)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._mxnet import autograd, nn, np, numpy_semantics
+from .bounds import real, whole
 from .errors import ConfigurationError
 
 #: Activations by name, with the range of those that are bounded.
@@ -76,8 +77,12 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         scale: tuple[float, float] | None = None,
         typical_count: float | None = None,
     ) -> None:
+        whole("num_users", num_users, least=1)
+        real("dropout", dropout, least=0, below=1)
+        real("input_dropout", input_dropout, least=0, below=1)
         super().__init__()
-        sizes = list(num_hidden) if isinstance(num_hidden, Sequence) else [int(num_hidden)]
+        given = num_hidden if isinstance(num_hidden, Sequence) else [num_hidden]
+        sizes = [whole("num_hidden", each, least=1) for each in given]
         layers = [dense(size, encoder_activation) for size in sizes]
         self.encoder = layers[0] if len(layers) == 1 else _chain(layers)
         self.decoder = dense(num_users, decoder_activation)

@@ -14,7 +14,7 @@ from . import movielens
 from .errors import ConfigurationError
 from .listing import Format, slices, write_listing
 from .output import usable_folder, written
-from .reading import read_pairs, read_ratings, read_titles_table
+from .reading import read_pairs, read_titles_table
 from .terminal import shown
 
 Unknown = Literal["error", "fallback"]
@@ -34,7 +34,7 @@ DEVICES = typer.Option("cpu", help="As of train.")
 
 def evaluate_command(
     model: Path = MODEL,
-    ratings: Path = typer.Option(..., help="A file of ratings that were held out."),
+    ratings: Path = typer.Option(..., help="A file of held-out ratings; - for stdin."),
     k: int = typer.Option(10, "-k", min=1, help="The length of the lists of recommendations."),
     relevant: Optional[float] = typer.Option(
         None, help="The rating from which on an item counts as liked.  [default: 3/4 up the scale]"
@@ -44,8 +44,9 @@ def evaluate_command(
     devices: str = DEVICES,
 ) -> None:
     """Compare a model's predictions and recommendations with ratings that were held out."""
-    result = _load(model, devices).evaluate(read_ratings(ratings), k, relevant, unknown)
+    result = _load(model, devices).evaluate(ratings, k, relevant, unknown)
     errors, ranking = result.errors, result.ranking
+    k = ranking.k  # which is at most the number of items
     rows = {
         "RMSE": errors.rmse,
         "MAE": errors.mae,
@@ -61,7 +62,7 @@ def evaluate_command(
 
 def predict_command(
     model: Path = MODEL,
-    pairs: Path = typer.Option(..., help="A file of users and items, a pair a line."),
+    pairs: Path = typer.Option(..., help="A file, a user and an item a line; - for stdin."),
     output: Optional[Path] = typer.Option(None, "-o", "--output", help="A file to write instead."),
     unknown: Unknown = UNKNOWN,
     format: Optional[Format] = FORMAT,
@@ -69,8 +70,9 @@ def predict_command(
 ) -> None:
     """Predict the rating of each pair of a user and an item."""
     with written(output) as file:
-        table = read_pairs(pairs)
-        predicted = _load(model, devices).predict(table["user"], table["item"], unknown)
+        loaded = _load(model, devices)
+        table = read_pairs(pairs, like=loaded.ratings_)
+        predicted = loaded.predict(table["user"], table["item"], unknown)
         write_listing(slices(table.assign(rating=predicted)), file, format)
 
 
@@ -90,9 +92,8 @@ def recommend_command(
         raise ConfigurationError("Name a user with --user, or ask for everybody with --all.")
     with written(output) as file:
         loaded = _load(model, devices)
-        users = None if everybody else _ids(user or [], loaded.ratings_.user_ids, "user")
         names = None if titles is None else _titles(titles)
-        batches = loaded.recommend_batches(users, k, exclude_seen=not seen, titles=names)
+        batches = loaded.recommend_batches(user or None, k, exclude_seen=not seen, titles=names)
         write_listing(batches, file, format)
 
 
@@ -106,9 +107,8 @@ def similar_command(
 ) -> None:
     """List the items that the model finds most like one."""
     loaded = _load(model, devices)
-    (row,) = _ids([item], loaded.ratings_.item_ids, "item")
     names = None if titles is None else _titles(titles)
-    _show(loaded.similar_items(row, k, names), format)
+    _show(loaded.similar_items(item, k, names), format)
 
 
 def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
@@ -209,18 +209,6 @@ def _load(model: Path, devices: str) -> Any:
     from .recommender import Recommender
 
     return Recommender.load(_folder(model), devices)
-
-
-def _ids(texts: list[str], known: Any, kind: str) -> list[Any]:
-    """Return ids as the model's table has them: numbers where it has numbers."""
-    if known.dtype.kind not in "iuf":
-        return list(texts)
-    try:
-        return [float(text) if known.dtype.kind == "f" else int(text) for text in texts]
-    except ValueError:
-        raise ConfigurationError(
-            f"The model's {kind} ids are numbers; {', '.join(map(repr, texts))} is none."
-        ) from None
 
 
 def _titles(path: Path) -> pd.Series[str]:

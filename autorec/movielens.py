@@ -11,6 +11,7 @@ import pandas as pd
 
 from .errors import DataCorruptError, DataUnavailableError
 from .fetching import cache_folder, fetch, ratings_file
+from .ids import written_number
 from .ratings import Ratings
 from .reading import read_ratings
 from .releases import RELEASES, Release, find_release
@@ -90,7 +91,10 @@ def read_titles(folder: str | os.PathLike[str]) -> pd.Series[str]:
                 if separator == "\t":
                     # The film without a title has no year either; what it has is misspelt.
                     title = "unknown" if title == "unkonwn" else f"{title} ({row[2]})"
-                titles[int(row[0])] = title.strip()
+                number = written_number(row[0])
+                if not isinstance(number, int):
+                    raise ValueError(row[0])
+                titles[number] = title.strip()
             line += 1
     except (IndexError, ValueError, csv.Error):
         raise DataCorruptError(f"{path}, line {line}: no item id and title") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Union
@@ -12,11 +13,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from . import ids
 from .errors import RatingsError
+from .ids import Unknown
 
 Column = Union[str, int]
 Duplicates = Literal["error", "last"]
 Nonpositive = Literal["error", "keep"]
+
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -110,10 +115,15 @@ class Ratings:
                     f"{option} must be {' or '.join(map(repr, choices))}, not {value!r}."
                 )
         for name in [user, item, rating] + ([] if time is None else [time]):
-            if name not in frame.columns:
+            count = frame.columns.tolist().count(name)
+            if count == 0:
                 raise RatingsError(
                     f"The ratings have no column {name!r}; they have "
                     f"{', '.join(map(repr, frame.columns))}: name the right one."
+                )
+            if count > 1:
+                raise RatingsError(
+                    f"The ratings have {count} columns {name!r}; drop or rename all but one."
                 )
         if frame.empty:
             raise RatingsError("The ratings table is empty; give at least one rating.")
@@ -170,39 +180,36 @@ class Ratings:
         """Return the ids of user and item of each rating, in order."""
         return self.user_ids[self.users], self.item_ids[self.items]
 
-    def codes(self, users: Any, items: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the codes of pairs of ids.
+    def codes(
+        self, users: Any, items: Any, unknown: Unknown = "error"
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the codes of pairs of ids, compared as `ids.places` says.
 
         Parameters
         ----------
         users, items : array-like, shape (n,)
+        unknown : {"error", "fallback"}
+            Whether ids that are not in their map are refused, or have the code -1.
 
         Raises
         ------
         RatingsError
-            If an id is not in its map, or there are more ids of one kind.
+            For what is no id, or not in its map, or where there are more ids of one kind.
         """
-        found = self.user_codes(users), self.item_codes(items)
-        if len(found[0]) != len(found[1]):
+        users, items = ids.listed("user", users), ids.listed("item", items)
+        if len(users) != len(items):
             raise RatingsError(
-                f"{len(found[0])} users and {len(found[1])} items are no pairs; give as many."
+                f"{len(users)} users and {len(items)} items are no pairs; give as many."
             )
-        return found
+        return self.user_codes(users, unknown), self.item_codes(items, unknown)
 
-    def user_codes(self, users: Any) -> NDArray[np.int64]:
-        """Return the codes of users' ids; RatingsError if one is not in the map."""
-        return _places("user", users, self.user_ids)
+    def user_codes(self, users: Any, unknown: Unknown = "error") -> NDArray[np.int64]:
+        """Return the codes of users' ids, see `codes`."""
+        return ids.places("user", users, self.user_ids, unknown)
 
-    def item_codes(self, items: Any) -> NDArray[np.int64]:
-        """Return the codes of items' ids; RatingsError if one is not in the map."""
-        return _places("item", items, self.item_ids)
-
-    def knows(self, users: Any, items: Any) -> NDArray[np.bool_]:
-        """Tell of pairs of ids whether both are in the maps."""
-        known: NDArray[np.bool_] = (pd.Index(self.user_ids).get_indexer(users) >= 0) & (
-            pd.Index(self.item_ids).get_indexer(items) >= 0
-        )
-        return known
+    def item_codes(self, items: Any, unknown: Unknown = "error") -> NDArray[np.int64]:
+        """Return the codes of items' ids, see `codes`."""
+        return ids.places("item", items, self.item_ids, unknown)
 
     def joined(self, other: Ratings, fixed: str) -> Ratings:
         """Return the ratings with others, which replace those of the same user and item.
@@ -212,21 +219,20 @@ class Ratings:
         other : Ratings
         fixed : {"user", "item"}
             Of which kind `other` may bring no new ids. New ids of the other kind follow the old, in
-            the order in which they come.
+            the order in which they come and the type that the old have.
 
         Raises
         ------
         RatingsError
-            If it brings a new id of the fixed kind.
+            If it brings a new id of the fixed kind, or one that cannot be beside the old.
         """
         users, items = other.pairs()
         maps = {"user": self.user_ids, "item": self.item_ids}
         free = "item" if fixed == "user" else "user"
-        ids = items if free == "item" else users
-        new = pd.unique(ids[pd.Index(maps[free]).get_indexer(ids) < 0])
-        maps[free] = np.concatenate([maps[free], new]) if len(new) else maps[free]
+        maps[free] = ids.joined(free, maps[free], items if free == "item" else users)
         codes = {
-            kind: _places(kind, of, maps[kind]) for kind, of in (("user", users), ("item", items))
+            kind: ids.places(kind, of, maps[kind])
+            for kind, of in (("user", users), ("item", items))
         }
         table = pd.DataFrame(
             {
@@ -254,8 +260,8 @@ class Ratings:
         digest = hashlib.sha256()
         for array in (self.users, self.items, self.values):
             digest.update(array.tobytes())
-        for ids in (self.user_ids, self.item_ids):
-            digest.update("\n".join(map(str, ids)).encode())
+        for known in (self.user_ids, self.item_ids):
+            digest.update("\n".join(map(str, known)).encode())
         return digest.hexdigest()
 
     def _without_duplicates(self, duplicates: Duplicates) -> Ratings:
@@ -283,36 +289,39 @@ class Ratings:
         )
 
 
-def _places(kind: str, asked: Any, known: NDArray[Any]) -> NDArray[np.int64]:
-    ids = pd.Index(np.atleast_1d(asked))
-    places: NDArray[np.int64] = pd.Index(known).get_indexer(ids)
-    if (places < 0).any():
-        unknown = ids[places < 0]
-        raise RatingsError(
-            f"There is no {kind} {unknown[0]!r} in the ratings ({len(unknown):,} ids are "
-            f"unknown); ask for {kind}s that were in the table."
-        )
-    return places
-
-
 def _codes(column: pd.Series[Any], name: Column) -> tuple[NDArray[np.int32], NDArray[Any]]:
     missing = column.isna().to_numpy()
     if missing.any():
         raise RatingsError(
             f"Row {int(missing.argmax()) + 1} has no {name}; fill it in or drop the row."
         )
-    codes, ids = pd.factorize(column, sort=True)
-    return codes.astype(np.int32), np.asarray(ids)
+    codes, different = pd.factorize(column, sort=True)
+    plain = np.asarray(different)
+    # What can hold NA or anything may well hold whole numbers.
+    return codes.astype(np.int32), ids.listed("id", plain) if plain.dtype == object else plain
 
 
 def _numbers(column: pd.Series[Any], name: Column, dtype: type) -> NDArray[Any]:
-    numbers: NDArray[np.float64] = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64)
+    if column.dtype.kind in "mMc":
+        raise RatingsError(
+            f"The column {name!r} holds {column.dtype}, and not plain numbers; turn it into these."
+        )
+    parsed = pd.to_numeric(column, errors="coerce")
+    # Columns that can hold NA are no arrays of NumPy.
+    missing = {} if isinstance(parsed.dtype, np.dtype) else {"na_value": np.nan}
+    numbers: NDArray[np.float64] = parsed.to_numpy(dtype=np.float64, **missing)
     limit = np.finfo(np.float32).max if dtype is np.float32 else 2.0**63
     wrong = ~(np.abs(numbers) < limit)
     if wrong.any():
         row = int(wrong.argmax())
+        value = column.iloc[row]
+        if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip()):
+            raise RatingsError(
+                f"Row {row + 1} has the {name} {value!r}, with a decimal comma; write it with a "
+                f"point, {value.strip().replace(',', '.')}, in each row."
+            )
         raise RatingsError(
-            f"Row {row + 1} has the {name} {column.iloc[row]!r}, which is not a finite number; "
+            f"Row {row + 1} has the {name} {value!r}, which is not a finite number; "
             "mend or drop the row, or name the columns with columns= (--columns)."
         )
     return numbers.astype(dtype)

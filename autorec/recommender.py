@@ -13,8 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from . import ids
 from ._accuracy import Accuracy, accuracy
 from ._mxnet import from_any_thread, mx, numpy_semantics
+from .bounds import whole
 from .checkpoints import Checkpoint, Checkpoints
 from .devices import contexts
 from .errors import ConfigurationError, NotFittedError, RatingsError
@@ -24,7 +26,7 @@ from .hyperparameters import Compute, Loss
 from .interactions import Interactions, View
 from .model import AutoRec
 from .persistence import load, save
-from .presets import PRESETS
+from .presets import PRESETS, Parameters
 from .pretraining import pretrain
 from .ranking import Ranking, ranking
 from .ratings import Ratings
@@ -211,6 +213,7 @@ decay_biases, decay_power, averaging, patience
         Recommender
             Itself.
         """
+        Parameters(**self.get_params())
         ratings = as_ratings(ratings)
         train = Interactions.from_ratings(ratings, self.view)
         validation_cells, test_cells = (
@@ -281,7 +284,8 @@ decay_biases, decay_power, averaging, patience
         Parameters
         ----------
         users, items : array-like, shape (n,)
-            Ids of the table that was fitted: user n with item n.
+            Ids of the table that was fitted: user n with item n. Each is compared by its value,
+            in the type of the table's ids, see `ids.places`.
         unknown : {"error", "fallback"}
             Whether ids that were not in the table are refused, or answered by
             `cold_prediction`.
@@ -293,35 +297,10 @@ decay_biases, decay_power, averaging, patience
         Raises
         ------
         RatingsError
-            If an id is not in the table.
+            If an id is not in the table, or is no id, such as NaN.
         """
-        if unknown not in ("error", "fallback"):
-            raise ConfigurationError(f"unknown must be 'error' or 'fallback', not {unknown!r}.")
-        if unknown == "fallback":
-            users, items = np.atleast_1d(users), np.atleast_1d(items)
-            known = self.ratings_.knows(users, items)
-            answer = np.full(len(users), self.cold_prediction, dtype=np.float32)
-            answer[known] = self.predict(users[known], items[known])
-            return answer
-        rows, columns = self.ratings_.codes(users, items)
-        if self.view == "item":
-            rows, columns = columns, rows
-        shape = self.inputs_.shape
-        # A pair may repeat; the cells of a matrix do not.
-        cells, places = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
-        ones = np.ones(len(cells), dtype=np.float32)
-        matrix = csr_matrix((ones, np.divmod(cells, shape[1])), shape=shape)
-        predicted = predict_cells(
-            self.net_,
-            self.inputs_,
-            Interactions(matrix, self.view),
-            contexts(self.devices),
-            clip=self._clip(),
-            cold=self.cold_prediction,
-            compute=self.compute,
-        )
-        result: NDArray[np.float32] = predicted[places]
-        return result
+        _check_unknown(unknown)
+        return self._predict(*self.ratings_.codes(users, items, unknown))
 
     def is_cold(self, users: Any, items: Any) -> NDArray[np.bool_]:
         """Tell of pairs whether the user or the item has no training rating."""
@@ -352,7 +331,7 @@ decay_biases, decay_power, averaging, patience
         exclude_seen : bool
             Whether items that the user has rated are left out.
         titles : mapping or Series of str, optional
-            Titles by item id, for a column of their own.
+            Titles by item id, for a column of their own; ids are compared as in `predict`.
 
         Returns
         -------
@@ -426,6 +405,7 @@ decay_biases, decay_power, averaging, patience
         RatingsError
             If the item is not in the table, or has no rating.
         """
+        whole("k", k, least=1)
         (row,) = self.ratings_.item_codes([item])
         where = contexts(self.devices)
         if self.view == "item":
@@ -444,7 +424,7 @@ decay_biases, decay_power, averaging, patience
                 "similarity": similarities,
             }
         )
-        return _with_titles(table, titles)
+        return self._with_titles(table, titles)
 
     @from_any_thread
     def evaluate(
@@ -461,6 +441,8 @@ decay_biases, decay_power, averaging, patience
         test : Ratings, DataFrame, sparse matrix or path
         k : int
             The length of the lists of recommendations; they leave out what was seen in training.
+            There are no more places than items: above their number it counts as this, which is
+            then the ``k`` of the `Ranking`.
         relevant : float, optional
             The rating from which on a test item counts as liked; three quarters up the scale, 4 of
             1 to 5, by default.
@@ -474,14 +456,17 @@ decay_biases, decay_power, averaging, patience
         ConfigurationError
             If no test rating is relevant.
         """
-        ratings = as_ratings(test)
-        users, items = ratings.pairs()
-        errors = accuracy(self.predict(users, items, unknown), ratings.values)
+        whole("k", k, least=1)
+        _check_unknown(unknown)
+        ratings = as_ratings(test, like=self.ratings_)
+        rows, columns = self.ratings_.codes(*ratings.pairs(), unknown)
+        errors = accuracy(self._predict(rows, columns), ratings.values)
         low, high = self.scale_
         least = low + 0.75 * (high - low) if relevant is None else relevant
-        liked = (ratings.values >= least) & self.ratings_.knows(users, items)
-        rows, columns = self.ratings_.codes(users[liked], items[liked])
+        liked = (ratings.values >= least) & (rows >= 0) & (columns >= 0)
+        rows, columns = rows[liked], columns[liked]
         shape = self.ratings_.num_users, self.ratings_.num_items
+        k = min(k, self.ratings_.num_items)
         wanted = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape)
         asked = np.unique(rows)
         self._check_size(len(asked), k, "lower k")
@@ -512,7 +497,7 @@ decay_biases, decay_power, averaging, patience
             If a rating is of a new user in the item view, or a new item in the user view.
         """
         other = "user" if self.view == "item" else "item"
-        merged = self.ratings_.joined(as_ratings(ratings), fixed=other)
+        merged = self.ratings_.joined(as_ratings(ratings, like=self.ratings_), fixed=other)
         self.ratings_, self.inputs_ = merged, Interactions.from_ratings(merged, self.view)
         return self
 
@@ -528,11 +513,13 @@ decay_biases, decay_power, averaging, patience
 
     def _rows(self, users: Any | None, k: int) -> NDArray[np.int64]:
         """Return the codes of the users to recommend to, everybody's by default."""
-        if k < 1:
-            raise ConfigurationError(f"k must be at least 1, not {k}.")
-        return (
-            np.arange(self.ratings_.num_users) if users is None else self.ratings_.user_codes(users)
-        )
+        whole("k", k, least=1)
+        if users is None:
+            return np.arange(self.ratings_.num_users)
+        rows = self.ratings_.user_codes(users)
+        if len(rows) == 0:
+            raise RatingsError("No user is named; name one, or leave users out for everybody.")
+        return rows
 
     def _check_size(self, users: int, k: int, way_out: str) -> None:
         most = users * min(k, self.ratings_.num_items)
@@ -561,7 +548,7 @@ decay_biases, decay_power, averaging, patience
                 "rating": predicted.clip(*self.scale_) if self.clip else predicted,
             }
         )
-        return _with_titles(table, titles)
+        return self._with_titles(table, titles)
 
     def _best(self, users: Any, k: int, exclude_seen: bool) -> Any:
         return best_items(
@@ -573,6 +560,42 @@ decay_biases, decay_power, averaging, patience
             exclude_seen=exclude_seen,
             compute=self.compute,
         )
+
+    def _predict(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[np.float32]:
+        """Predict the ratings of pairs of codes; one below 0 is of an unknown id."""
+        predicted = np.full(len(users), self.cold_prediction, dtype=np.float32)
+        known = (users >= 0) & (items >= 0)
+        rows, columns = users[known], items[known]
+        if self.view == "item":
+            rows, columns = columns, rows
+        shape = self.inputs_.shape
+        # A pair may repeat; the cells of a matrix do not.
+        cells, places = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
+        ones = np.ones(len(cells), dtype=np.float32)
+        matrix = csr_matrix((ones, np.divmod(cells, shape[1])), shape=shape)
+        predicted[known] = predict_cells(
+            self.net_,
+            self.inputs_,
+            Interactions(matrix, self.view),
+            contexts(self.devices),
+            clip=self._clip(),
+            cold=self.cold_prediction,
+            compute=self.compute,
+        )[places]
+        return predicted
+
+    def _with_titles(
+        self, table: pd.DataFrame, titles: Mapping[Any, str] | pd.Series[str] | None
+    ) -> pd.DataFrame:
+        if titles is None:
+            return table
+        names = titles.to_dict() if isinstance(titles, pd.Series) else dict(titles)
+        places = ids.find(ids.listed("item", names.keys()), self.ratings_.item_ids)
+        by_code = np.full(self.ratings_.num_items, np.nan, dtype=object)
+        for place, title in zip(places, names.values()):
+            if place >= 0:
+                by_code[place] = title
+        return table.assign(title=by_code[self.ratings_.item_codes(table["item"])])
 
     def build_net(self, columns: int, typical_count: float | None) -> AutoRec:
         """Return a net of the shape that the parameters and the scale say, not yet initialised."""
@@ -598,7 +621,7 @@ decay_biases, decay_power, averaging, patience
 
 def _under(ratings: Ratings, part: Any) -> Ratings:
     """Return a part under the id maps of a table."""
-    found = as_ratings(part)
+    found = as_ratings(part, like=ratings)
     if found.user_ids is ratings.user_ids and found.item_ids is ratings.item_ids:
         return found
     users, items = ratings.codes(*found.pairs())
@@ -611,9 +634,6 @@ def _under(ratings: Ratings, part: Any) -> Ratings:
     )
 
 
-def _with_titles(
-    table: pd.DataFrame, titles: Mapping[Any, str] | pd.Series[str] | None
-) -> pd.DataFrame:
-    if titles is None:
-        return table
-    return table.assign(title=table["item"].map(titles))
+def _check_unknown(unknown: str) -> None:
+    if unknown not in ("error", "fallback"):
+        raise ConfigurationError(f"unknown must be 'error' or 'fallback', not {unknown!r}.")

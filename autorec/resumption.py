@@ -52,7 +52,8 @@ def recall_options(context: typer.Context, folder: Optional[Path]) -> Optional[P
             )
         options = dict(found.note["options"])
         for name in ("data", "ratings", "train", "test"):
-            if options.get(name) and not os.path.isabs(options[name]):
+            # Standard input is no file; what it had has to be piped in again.
+            if options.get(name) not in (None, "", "-") and not os.path.isabs(options[name]):
                 options[name] = os.path.relpath(os.path.join(found.note["cwd"], options[name]))
         context.default_map = options
     return folder

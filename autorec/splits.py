@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from . import ids
+from .bounds import real, whole
 from .errors import ConfigurationError
 from .ratings import Ratings
 
@@ -36,8 +38,8 @@ def random_split(
     ConfigurationError
         If the ratio is not between 0 and 1, or one part would be empty.
     """
-    if not 0 < test_ratio < 1:
-        raise ConfigurationError(f"test_ratio must be between 0 and 1, not {test_ratio}.")
+    real("test_ratio", test_ratio, above=0, below=1)
+    whole("seed", seed, least=0)
     if len(ratings) < 2:
         raise ConfigurationError("A split needs at least two ratings.")
     size = min(max(round(test_ratio * len(ratings)), 1), len(ratings) - 1)
@@ -75,8 +77,8 @@ def leave_k_split(ratings: Ratings, k: int = 1, seed: int = 0) -> tuple[Ratings,
     ConfigurationError
         If k is below 1 or no user has more than k ratings.
     """
-    if k < 1:
-        raise ConfigurationError(f"k must be at least 1, not {k}.")
+    whole("k", k, least=1)
+    whole("seed", seed, least=0)
     order = np.random.default_rng(seed).permutation(len(ratings))
     users = ratings.users[order]
     position = pd.Series(users).groupby(users).cumcount().to_numpy()
@@ -94,8 +96,8 @@ def k_fold(ratings: Ratings, k: int = 5, seed: int = 0) -> Iterator[tuple[Rating
     ConfigurationError
         If k is below 2 or above the number of ratings.
     """
-    if not 2 <= k <= len(ratings):
-        raise ConfigurationError(f"k must be from 2 to the {len(ratings)} ratings, not {k}.")
+    whole("k", k, least=2, most=len(ratings))
+    whole("seed", seed, least=0)
     for part in np.array_split(np.random.default_rng(seed).permutation(len(ratings)), k):
         yield _hold_out(ratings, part)
 
@@ -106,7 +108,8 @@ def given_split(train: Ratings, test: Ratings) -> tuple[Ratings, Ratings]:
     Parameters
     ----------
     train, test : Ratings
-        Of the same kind of ids; each may have users and items that the other lacks.
+        Each may have users and items that the other lacks. Ids of `test` are taken in the type
+        that those of `train` have, see `ids.places`.
 
     Returns
     -------
@@ -116,15 +119,14 @@ def given_split(train: Ratings, test: Ratings) -> tuple[Ratings, Ratings]:
     Raises
     ------
     ConfigurationError
-        If a rating is in both, or ids are numbers in one and text in the other.
+        If a rating is in both.
+    RatingsError
+        If `test` has an id that cannot be of the type of those of `train`.
     """
     frames = [train.frame(), test.frame()]
-    for name in ("user", "item"):
-        kinds = [frame[name].dtype.kind for frame in frames]
-        if kinds[0] != kinds[1]:
-            raise ConfigurationError(
-                f"The {name} ids are numbers in one table and text in the other; write them alike."
-            )
+    for kind, known in (("user", train.user_ids), ("item", train.item_ids)):
+        ids.joined(kind, known, frames[1][kind])  # refuses what cannot be in one map
+        frames[1][kind] = ids.in_type(frames[1][kind], known)
     both = frames[0].merge(frames[1], on=["user", "item"])
     if not both.empty:
         user, item = both.user[0], both.item[0]

@@ -42,7 +42,8 @@ def train_command(
         None, help="The release's folder or zip.  [default: the cache, else a download]"
     ),
     ratings: Optional[Path] = typer.Option(
-        None, help="A file of ratings instead: user, item, rating and perhaps time a line."
+        None,
+        help="A file of ratings instead (- for stdin): user, item, rating and perhaps time a line.",
     ),
     columns: Optional[str] = typer.Option(
         None, help="Columns of user, item, rating[, time] in the file: names, or positions from 0."
@@ -292,7 +293,8 @@ def _read_parts(
     read = partial(read_ratings, separator=separator, columns=named, duplicates=duplicates)
     if source["train"] is not None:
         name = _stem(source["train"])
-        learned, held_out = given_split(read(source["train"]), read(source["test"]))
+        learned = read(source["train"])
+        learned, held_out = given_split(learned, read(source["test"], like=learned))
     else:
         if source["ratings"] is not None:
             name, table = _stem(source["ratings"]), read(source["ratings"])
@@ -379,8 +381,8 @@ def _sizes(hidden: str) -> int | list[int]:
 
 
 def _column(name: str) -> str | int:
-    return int(name) if name.isdigit() else name
+    return int(name) if name.isascii() and name.isdigit() else name
 
 
 def _stem(path: str) -> str:
-    return Path(path).name.split(".")[0]
+    return "stdin" if path == "-" else Path(path).name.split(".")[0]

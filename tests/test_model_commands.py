@@ -113,7 +113,10 @@ def test_inspect(run):
     [
         (["recommend", "run"], "Name a user with --user, or ask for everybody with --all"),
         (["recommend", "run", "--user", "99"], "There is no user 99 in the ratings"),
-        (["recommend", "run", "--user", "Ann"], "user ids are numbers; 'Ann' is none"),
+        (
+            ["recommend", "run", "--user", "Ann"],
+            "no user 'Ann' in the ratings, whose user ids are whole",
+        ),
         (["similar", "run", "--item", "film"], "There is no item 'film' in the ratings"),
         (["inspect", "nowhere"], "nowhere holds no model"),
         (["predict", "run", "--pairs", "nowhere.csv"], "nowhere.csv does not exist"),

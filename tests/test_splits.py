@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorec import Ratings
-from autorec.errors import ConfigurationError
+from autorec.errors import ConfigurationError, RatingsError
 from autorec.splits import given_split, k_fold, last_split, leave_k_split, random_split
 
 property_test = settings(deadline=None, derandomize=True)
@@ -112,7 +112,7 @@ def test_two_tables_that_do_not_fit_are_refused():
     with pytest.raises(ConfigurationError, match="User 1's rating of item 0 is in the training"):
         given_split(numbers, numbers.take(np.arange(2)))
     text = Ratings.from_frame(pd.DataFrame({"user": ["ann"], "item": [9], "rating": [1]}))
-    with pytest.raises(ConfigurationError, match="user ids are numbers in one table"):
+    with pytest.raises(RatingsError, match="Row 1 has the user 'ann'.* ids are whole numbers"):
         given_split(numbers, text)
 
 

@@ -1,0 +1,55 @@
+"""Bounds: numbers that are given, checked where they come in."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import numpy
+
+from .errors import ConfigurationError
+
+_RULES = {
+    "least": ("at least", operator.ge),
+    "most": ("at most", operator.le),
+    "above": ("above", operator.gt),
+    "below": ("below", operator.lt),
+}
+
+
+def whole(name: str, value: Any, **bounds: float | None) -> int:
+    """Return a whole number, NumPy's as Python's.
+
+    Parameters
+    ----------
+    name : str
+        Of the number, for the message.
+    value
+    **bounds : float, optional
+        ``least``, ``most``, ``above``, ``below``.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is none, or out of bounds.
+    """
+    if isinstance(value, (bool, numpy.bool_)) or not hasattr(value, "__index__"):
+        raise ConfigurationError(f"{name} must be a whole number, not {value!r}.")
+    return int(_within(name, operator.index(value), bounds))
+
+
+def real(name: str, value: Any, **bounds: float | None) -> float:
+    """Return a finite number, NumPy's as Python's; the rest is as in `whole`."""
+    known = isinstance(value, (int, float, numpy.integer, numpy.floating))
+    if isinstance(value, bool) or not known or not math.isfinite(value):
+        raise ConfigurationError(f"{name} must be a finite number, not {value!r}.")
+    return float(_within(name, float(value), bounds))
+
+
+def _within(name: str, value: float, bounds: dict[str, float | None]) -> float:
+    for rule, bound in bounds.items():
+        words, holds = _RULES[rule]
+        if bound is not None and not holds(value, bound):
+            raise ConfigurationError(f"{name} must be {words} {bound:,}, not {value:,}.")
+    return value
