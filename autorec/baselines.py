@@ -5,6 +5,7 @@ Each is fitted and asked like `Recommender`: ``fit(ratings)``, then ``predict(us
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,8 +18,10 @@ from .devices import contexts, split_rows
 from .epochs import repeat_epochs
 from .errors import ConfigurationError
 from .evaluation import accuracy
+from .fitted import Fitted
 from .history import Epoch, EpochSums, History
 from .ratings import Ratings
+from .settings import check_settings
 from .steps import make_trainer, update
 
 
@@ -33,7 +36,7 @@ class Predictor(Protocol):
 
 
 @dataclass(eq=False)
-class Means:
+class Means(Fitted):
     """Predict means: r̂ = μ, or the user's or the item's own mean.
 
     Parameters
@@ -51,10 +54,12 @@ class Means:
         if self.of not in ("all", "user", "item"):
             raise ConfigurationError(f"of must be 'all', 'user' or 'item', not {self.of!r}.")
         _check(ratings)
-        self.ratings_ = ratings
-        codes, size = self._codes(ratings.users, ratings.items)
+        learned = copy.copy(self)
+        learned.ratings_ = ratings
+        codes, size = learned._codes(ratings.users, ratings.items)
         total = ratings.values.mean(dtype=numpy.float64)
-        self.means_ = total + _offsets(codes, ratings.values - total, size, 0.0)
+        learned.means_ = total + _offsets(codes, ratings.values - total, size, 0.0)
+        self._adopt(learned)
         return self
 
     def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
@@ -72,7 +77,7 @@ class Means:
 
 
 @dataclass(eq=False)
-class BiasedMeans:
+class BiasedMeans(Fitted):
     """Predict r̂ = μ + b_u + b_i, the offsets of user and item regularised (Koren 2009).
 
     Minimises Σ (r - μ - b_u - b_i)² + λ_u Σ b_u² + λ_i Σ b_i² by turns, which is exact for each
@@ -96,19 +101,28 @@ class BiasedMeans:
 
     def fit(self, ratings: Ratings) -> BiasedMeans:
         """Find the offsets."""
+        check_settings(vars(self))
         _check(ratings)
-        self.ratings_ = ratings
-        self.mean_ = float(ratings.values.mean(dtype=numpy.float64))
-        rest = ratings.values - self.mean_
+        learned = copy.copy(self)
+        learned.ratings_ = ratings
+        learned.mean_ = float(ratings.values.mean(dtype=numpy.float64))
+        rest = ratings.values - learned.mean_
         users, items = ratings.users, ratings.items
-        self.user_offsets_ = numpy.zeros(ratings.num_users)
+        learned.user_offsets_ = numpy.zeros(ratings.num_users)
         for _ in range(self.num_sweeps):
-            self.item_offsets_ = _offsets(
-                items, rest - self.user_offsets_[users], ratings.num_items, self.item_regularisation
+            learned.item_offsets_ = _offsets(
+                items,
+                rest - learned.user_offsets_[users],
+                ratings.num_items,
+                self.item_regularisation,
             )
-            self.user_offsets_ = _offsets(
-                users, rest - self.item_offsets_[items], ratings.num_users, self.user_regularisation
+            learned.user_offsets_ = _offsets(
+                users,
+                rest - learned.item_offsets_[items],
+                ratings.num_users,
+                self.user_regularisation,
             )
+        self._adopt(learned)
         return self
 
     def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
@@ -138,7 +152,7 @@ class MatrixFactorisation(nn.Block):  # type: ignore[misc]
 
 
 @dataclass(eq=False)
-class BiasedMF:
+class BiasedMF(Fitted):
     """Biased matrix factorisation in Gluon, trained with Adam on single ratings.
 
     Parameters
@@ -179,19 +193,21 @@ class BiasedMF:
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> BiasedMF:
         """Train; the epoch that predicts the validation ratings best is kept."""
+        check_settings(vars(self))
         _check(ratings)
-        self.ratings_ = ratings
-        self.scale_ = float(ratings.values.min()), float(ratings.values.max())
+        learned = copy.copy(self)
+        learned.ratings_ = ratings
+        learned.scale_ = float(ratings.values.min()), float(ratings.values.max())
         where = contexts(self.devices)
         mx.random.seed(self.random_state)
         shuffle = numpy.random.default_rng(self.random_state)
         mean = float(ratings.values.mean(dtype=numpy.float64))
-        self.net_ = MatrixFactorisation(
+        learned.net_ = MatrixFactorisation(
             self.num_factors, ratings.num_users, ratings.num_items, mean
         )
-        self.net_.initialize(mx.init.Normal(self.init_sigma), ctx=where)
+        learned.net_.initialize(mx.init.Normal(self.init_sigma), ctx=where)
         trainer = make_trainer(
-            self.net_.collect_params(), "adam", self.learning_rate, self.weight_decay
+            learned.net_.collect_params(), "adam", self.learning_rate, self.weight_decay
         )
 
         def run_epoch(number: int) -> Epoch:
@@ -204,19 +220,19 @@ class BiasedMF:
                     for array in (ratings.users, ratings.items, ratings.values)
                 )
                 pairs = list(zip(users, items))
-                _, losses = update(self.net_, trainer, _half_square, pairs, values, len(rows))
+                _, losses = update(learned.net_, trainer, _half_square, pairs, values, len(rows))
                 sums.add([2 * loss for loss in losses], len(rows), len(rows))
             return sums.close(number)
 
         def validation_rmse() -> float:
             assert validation is not None
-            predicted = self._predict(validation.users, validation.items)
+            predicted = learned._predict(validation.users, validation.items)
             return accuracy(predicted, validation.values).rmse
 
-        self.history_ = repeat_epochs(
+        learned.history_ = repeat_epochs(
             run_epoch,
             trainer,
-            self.net_,
+            learned.net_,
             num_epochs=self.num_epochs,
             learning_rate=self.learning_rate,
             learning_rate_decay=self.learning_rate_decay,
@@ -224,6 +240,7 @@ class BiasedMF:
             patience=self.patience,
             on_epoch=on_epoch,
         )
+        self._adopt(learned)
         return self
 
     def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:

@@ -6,9 +6,13 @@ import math
 from dataclasses import replace
 from typing import Any, Callable
 
+from ._mxnet import mx
 from .errors import ConfigurationError, TrainingError
 from .history import Epoch, History
 from .progress import Progress, load_weights
+
+#: The product of the weights' norms from which on float32 may not hold what is predicted.
+_MOST = 1e30
 
 
 def repeat_epochs(
@@ -49,10 +53,10 @@ def repeat_epochs(
     Raises
     ------
     ConfigurationError
-        If there is patience without validation, or averaging of 1 or more.
+        If there is patience without validation.
+    TrainingError
+        If predictions, or the weights that the net would end with, are no longer finite.
     """
-    if not 0 <= averaging < 1:
-        raise ConfigurationError(f"averaging must be from 0 up to 1, not {averaging:g}.")
     if patience is not None and validation_rmse is None:
         raise ConfigurationError("patience needs validation ratings; hold some out.")
     parameters = list(net.collect_params().values())
@@ -94,4 +98,19 @@ def repeat_epochs(
         if averaging:
             load_weights(net, progress.last)
     load_weights(net, progress.best)
+    # The training error was taken before the last step.
+    if history.epochs:
+        _check_weights(net, history.best.epoch if progress.best else len(history))
     return history
+
+
+def _check_weights(net: Any, epoch: int) -> None:
+    """Refuse weights that are not finite, or so large that predictions need not be."""
+    bound = 1.0
+    for parameter in net.collect_params().values():
+        norm = float(mx.nd.norm(parameter.list_data()[0].as_nd_ndarray()).asscalar())
+        bound *= norm if norm > 1 or math.isnan(norm) else 1.0
+    if not bound < _MOST:
+        raise TrainingError(
+            f"The weights are no longer finite after epoch {epoch}; lower the learning rate."
+        )

@@ -7,6 +7,7 @@ from typing import Any
 
 from ._mxnet import autograd, nn, np
 from .errors import ConfigurationError
+from .settings import check_settings
 
 #: Activations by name, with the range of those that are bounded.
 ACTIVATIONS = {
@@ -48,7 +49,8 @@ class AutoRec(nn.Block):  # type: ignore[misc]
     Raises
     ------
     ConfigurationError
-        If there is no such activation, or f is bounded and there is no scale.
+        If there is no such activation, f is bounded and there is no scale, or a share is not from
+        0 up to 1.
 
     Notes
     -----
@@ -69,6 +71,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         typical_count: float | None = None,
     ) -> None:
         super().__init__()
+        check_settings({"dropout": dropout, "input_dropout": input_dropout})
         sizes = list(num_hidden) if isinstance(num_hidden, Sequence) else [int(num_hidden)]
         layers = [dense(size, encoder_activation) for size in sizes]
         self.encoder = layers[0] if len(layers) == 1 else _chain(layers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -16,8 +17,9 @@ from scipy.sparse import csr_matrix
 from ._mxnet import mx
 from .checkpoints import Checkpoint, Checkpoints
 from .devices import contexts
-from .errors import ConfigurationError, NotFittedError, RatingsError
+from .errors import ConfigurationError, RatingsError
 from .evaluation import Accuracy, accuracy, predict_cells
+from .fitted import Fitted
 from .history import Epoch, History
 from .interactions import Interactions, View
 from .model import AutoRec
@@ -28,6 +30,7 @@ from .ranking import Ranking, ranking
 from .ratings import Ratings
 from .reading import as_ratings
 from .scores import best_items, codes, nearest
+from .settings import check_settings
 from .sparse import Compute
 from .training import Loss, fit
 from .workers import Workers
@@ -42,7 +45,7 @@ class Evaluation:
 
 
 @dataclass(eq=False, repr=False)
-class Recommender:
+class Recommender(Fitted):
     """AutoRec over a table of ratings: fit it, then predict.
 
     The defaults are the section's. `preset` gives other sets of values by name.
@@ -171,12 +174,6 @@ decay_biases, decay_power, averaging, patience
             f"{self.ratings_.num_items:,} items by {self.ratings_.num_users:,} users>"
         )
 
-    def __getattr__(self, name: str) -> Any:
-        # Only called for what is missing: what fit sets ends in an underscore.
-        if name.endswith("_") and not name.startswith("_"):
-            raise NotFittedError("This Recommender is not fitted yet; call fit, or load one.")
-        raise AttributeError(f"'Recommender' object has no attribute {name!r}")
-
     def fit(
         self,
         ratings: Any,
@@ -189,6 +186,8 @@ decay_biases, decay_power, averaging, patience
         workers: Workers | None = None,
     ) -> Recommender:
         """Train a new net.
+
+        If that fails or is interrupted, the model is what it was: not fitted, or the one before.
 
         Parameters
         ----------
@@ -206,6 +205,7 @@ decay_biases, decay_power, averaging, patience
         Recommender
             Itself.
         """
+        check_settings(self.get_params())
         ratings = as_ratings(ratings)
         train = Interactions.from_ratings(ratings, self.view)
         validation_cells, test_cells = (
@@ -214,12 +214,13 @@ decay_biases, decay_power, averaging, patience
         )
         if len(train) == 0:
             raise ConfigurationError("There are no ratings to train on; give at least one.")
-        self.ratings_, self.inputs_ = ratings, train
-        self.scale_ = float(ratings.values.min()), float(ratings.values.max())
+        learned = copy.copy(self)
+        learned.ratings_, learned.inputs_ = ratings, train
+        learned.scale_ = float(ratings.values.min()), float(ratings.values.max())
         shape: dict[str, Any] = {
             "encoder_activation": self.encoder_activation,
             "decoder_activation": self.decoder_activation,
-            "scale": self.scale_,
+            "scale": learned.scale_,
             "typical_count": len(train) / len(train.rated_rows()) if self.normalise else None,
         }
         settings: dict[str, Any] = {
@@ -249,22 +250,23 @@ decay_biases, decay_power, averaging, patience
             if not resume:
                 start = pretrain(sizes, train, num_epochs=self.pretrain_epochs, **shape, **settings)
             settings["learning_rate"] = self.finetuning_rate or self.learning_rate
-        self.net_ = self.build_net(train.shape[1], shape["typical_count"])
-        self.history_ = fit(
-            self.net_,
+        learned.net_ = learned.build_net(train.shape[1], shape["typical_count"])
+        learned.history_ = fit(
+            learned.net_,
             train,
             validation=validation_cells,
             test=test_cells,
             num_epochs=self.num_epochs,
             patience=self.patience,
-            clip=self._clip(),
-            cold=self.cold_prediction,
+            clip=learned._clip(),
+            cold=learned.cold_prediction,
             start=start,
             on_epoch=on_epoch,
             checkpoints=checkpoints,
             resume=resume,
             **settings,
         )
+        self._adopt(learned)
         return self
 
     def predict(
@@ -487,8 +489,10 @@ decay_biases, decay_power, averaging, patience
             If a rating is of a new user in the item view, or a new item in the user view.
         """
         other = "user" if self.view == "item" else "item"
-        merged = self.ratings_.joined(as_ratings(ratings), fixed=other)
-        self.ratings_, self.inputs_ = merged, Interactions.from_ratings(merged, self.view)
+        learned = copy.copy(self)
+        learned.ratings_ = self.ratings_.joined(as_ratings(ratings), fixed=other)
+        learned.inputs_ = Interactions.from_ratings(learned.ratings_, self.view)
+        self._adopt(learned)
         return self
 
     def save(self, folder: str | os.PathLike[str]) -> Path:

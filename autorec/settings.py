@@ -1,16 +1,74 @@
-"""Settings: what a run's weights depend on, to compare runs by and to keep with checkpoints."""
+"""Settings: the numbers that can be used, and what a run's weights depend on, to compare runs by.
+
+Nothing here needs MXNet, which takes a second to import: wrong settings are answered before.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy
 
-from ._mxnet import mx
+from .errors import ConfigurationError
 from .interactions import Interactions
+
+#: Settings that are real numbers: the least that each may be, and what it has to stay below.
+BOUNDS = {
+    "learning_rate": (0.0, math.inf),
+    "learning_rate_decay": (0.0, math.inf),
+    "finetuning_rate": (0.0, math.inf),
+    "weight_decay": (0.0, math.inf),
+    "decay_power": (0.0, math.inf),
+    "init_sigma": (0.0, math.inf),
+    "user_regularisation": (0.0, math.inf),
+    "item_regularisation": (0.0, math.inf),
+    "averaging": (0.0, 1.0),
+    "dropout": (0.0, 1.0),
+    "input_dropout": (0.0, 1.0),
+    "cold": (-math.inf, math.inf),
+    "cold_rating": (-math.inf, math.inf),
+}
+#: MXNet computes in float32.
+_LARGEST = float(numpy.finfo(numpy.float32).max)
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse real numbers that no training can use.
+
+    Parameters
+    ----------
+    settings : mapping
+        By the names of `fit`'s, `Recommender`'s and the baselines' parameters; those that are None
+        or have no `BOUNDS` are passed over.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is no number, not finite or out of its bounds, or the learning rate grows past all
+        bounds before the last epoch.
+    """
+    for name, (least, below) in BOUNDS.items():
+        value = settings.get(name)
+        if value is None:
+            continue
+        number = isinstance(value, (int, float, numpy.integer, numpy.floating))
+        if not number or not (least <= value < below and abs(value) <= _LARGEST):
+            wanted = f"from {least:g} up to {below:g}" if below < math.inf else "a finite number"
+            if least == 0 and below == math.inf:
+                wanted += " from 0"
+            raise ConfigurationError(f"{name} must be {wanted}, not {value!r}.")
+    rate, growth = settings.get("learning_rate"), settings.get("learning_rate_decay")
+    if rate and growth and growth > 1:
+        epochs = max(settings.get("num_epochs") or 1, 1)
+        if math.log(rate) + (epochs - 1) * math.log(growth) > math.log(_LARGEST):
+            raise ConfigurationError(
+                f"learning_rate_decay {growth:g} takes the learning rate past all bounds within "
+                f"{epochs} epochs; 1 or less lowers it."
+            )
 
 
 def run_settings(
@@ -41,7 +99,7 @@ def run_settings(
         "training ratings": ratings_checksum(train),
         "validation ratings": ratings_checksum(validation),
         "test ratings": ratings_checksum(test),
-        "init": init.dumps() if isinstance(init, mx.init.Initializer) else str(init),
+        "init": init.dumps() if hasattr(init, "dumps") else str(init),
         "devices": ", ".join(map(str, contexts)),
         **choices,
     }

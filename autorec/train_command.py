@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from . import movielens
 from .checkpoints import Checkpoint
 from .errors import ConfigurationError
 from .history import Epoch
+from .presets import PRESETS
 from .ratings import Ratings
 from .reading import read_ratings
 from .resumption import (
@@ -30,6 +30,7 @@ from .resumption import (
     told_how_to_resume,
 )
 from .roles import KVStoreName, Role, serve
+from .settings import check_settings
 from .splits import given_split, last_split, random_split
 
 
@@ -128,7 +129,9 @@ def train_command(
         "gpu", help="cpu; cpu:N for N contexts on it; gpu for all, else the CPU; gpu:0,1."
     ),
     compute: Literal["auto", "dense", "sparse"] = typer.Option(
-        "auto", help="Whole rows, or rated cells alone, which numba makes fast; the same numbers."
+        "auto",
+        help="Whole rows, or rated cells alone, which numba makes fast; the same numbers, but for "
+        "--input-dropout's draws.",
     ),
     kvstore: Optional[KVStoreName] = typer.Option(
         None,
@@ -175,6 +178,31 @@ def train_command(
         "validation_ratio": validation_ratio,
     }
     _check_source(source)
+    chosen = _given(
+        view=view,
+        num_hidden=hidden and _sizes(hidden),
+        encoder_activation=encoder,
+        decoder_activation=decoder,
+        dropout=dropout,
+        input_dropout=input_dropout,
+        normalise=normalise,
+        num_epochs=epochs,
+        pretrain_epochs=pretrain_epochs,
+        finetuning_rate=finetuning_lr,
+        patience=patience,
+        batch_size=batch_size,
+        loss=loss,
+        optimizer=optimizer,
+        learning_rate=lr,
+        learning_rate_decay=lr_decay,
+        weight_decay=wd,
+        decay_biases=decay_biases,
+        decay_power=decay_power,
+        averaging=averaging,
+        clip=clip,
+        cold_rating=cold_rating,
+    )
+    check_settings({**PRESETS.get(preset, {}), **chosen})
     name, learned, chooser, held_out = _read_parts(source, separator, seed)
 
     # MXNet takes a second to import; wrong arguments are answered before.
@@ -185,30 +213,7 @@ def train_command(
 
     model = Recommender.preset(
         preset,
-        **_given(
-            view=view,
-            num_hidden=hidden and _sizes(hidden),
-            encoder_activation=encoder,
-            decoder_activation=decoder,
-            dropout=dropout,
-            input_dropout=input_dropout,
-            normalise=normalise,
-            num_epochs=epochs,
-            pretrain_epochs=pretrain_epochs,
-            finetuning_rate=finetuning_lr,
-            patience=patience,
-            batch_size=batch_size,
-            loss=loss,
-            optimizer=optimizer,
-            learning_rate=lr,
-            learning_rate_decay=lr_decay,
-            weight_decay=wd,
-            decay_biases=decay_biases,
-            decay_power=decay_power,
-            averaging=averaging,
-            clip=clip,
-            cold_rating=cold_rating,
-        ),
+        **chosen,
         devices=devices,
         compute=compute,
         random_state=seed,
@@ -276,6 +281,10 @@ def _check_source(source: Mapping[str, Any]) -> None:
         )
     if source["data"] is not None and source["dataset"] is None:
         raise ConfigurationError("--data is where --dataset lies; leave one out.")
+    if source["test_ratio"] is not None and not 0 < source["test_ratio"] < 1:
+        raise ConfigurationError(
+            f"--test-ratio must be between 0 and 1, not {source['test_ratio']:g}."
+        )
     if not 0 <= source["validation_ratio"] < 1:
         raise ConfigurationError(
             f"--validation-ratio must be between 0 and 1, not {source['validation_ratio']:g}."
@@ -311,9 +320,6 @@ def _read_parts(
 
 def _given(**parameters: Any) -> dict[str, Any]:
     """Return the parameters that options give; the others are the preset's."""
-    for name, value in parameters.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigurationError(f"{name} must be a finite number, not {value}.")
     return {name: value for name, value in parameters.items() if value is not None}
 
 

@@ -18,7 +18,7 @@ from .evaluation import evaluate
 from .history import Epoch, EpochSums, History
 from .interactions import Interactions
 from .progress import Progress, interrupts_held
-from .settings import run_settings
+from .settings import check_settings, run_settings
 from .sparse import Compute, SparseSteps, is_sparse
 from .steps import DenseSteps, connect
 from .workers import Workers
@@ -102,7 +102,8 @@ def fit(
     contexts : sequence of Context, optional
         Every GPU, else the CPU, by default.
     compute : {"auto", "dense", "sparse"}
-        Whole rows, or rated cells alone; the same numbers, to within rounding. See `is_sparse`.
+        Whole rows, or rated cells alone: the same numbers to within rounding, but where the net
+        has `input_dropout`, of which each way makes draws of its own. See `is_sparse`.
     seed : int
         Of weights, order and dropout. It seeds MXNet's generators, anew in each epoch.
     on_epoch : callable, optional
@@ -128,12 +129,13 @@ def fit(
     Raises
     ------
     ConfigurationError
-        If there is nothing to train on, Gluon has no such optimizer, there is patience without
-        validation, a run is resumed with other settings or ratings, or workers have different ones.
+        If there is nothing to train on, a number is out of its bounds, Gluon has no such optimizer,
+        there is patience without validation, a run is resumed with other settings or ratings, or
+        workers have different ones.
     DataCorruptError
         If none of the checkpoints can be used.
     TrainingError
-        If the training error is no longer finite.
+        If the training error or, in the end, the weights are no longer finite.
 
     Notes
     -----
@@ -146,6 +148,19 @@ def fit(
         raise ConfigurationError("There are no ratings to train on; give at least one.")
     if loss not in ("mean", "sum"):
         raise ConfigurationError(f"loss must be 'mean' or 'sum', not {loss!r}.")
+    check_settings(
+        {
+            "num_epochs": num_epochs,
+            "learning_rate": learning_rate,
+            "learning_rate_decay": learning_rate_decay,
+            "weight_decay": weight_decay,
+            "decay_power": decay_power,
+            "averaging": averaging,
+            "cold": cold,
+        }
+    )
+    if clip is not None and not (numpy.isfinite(clip).all() and clip[0] <= clip[1]):
+        raise ConfigurationError(f"clip must be two finite numbers in ascending order, not {clip}.")
     if resume and checkpoints is None:
         raise ConfigurationError("resume needs checkpoints; name the folder that they are in.")
     contexts = list(contexts or try_all_gpus())
