@@ -5,6 +5,7 @@ Each is fitted and asked like `Recommender`: ``fit(ratings)``, then ``predict(us
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from ._accuracy import accuracy
 from ._mxnet import from_any_thread, mx, nn, np, numpy_semantics
+from .bounds import MOST_SEED, real, whole
 from .devices import contexts, split_rows
 from .errors import ConfigurationError
+from .fitted import Fitted
 from .history import Epoch, History
 from .hyperparameters import Settings
 from .optimizer import make_trainer, optimizer_state, restore_optimizer
@@ -35,7 +38,7 @@ class Predictor(Protocol):
 
 
 @dataclass(eq=False)
-class Means:
+class Means(Fitted):
     """Predict means: r̂ = μ, or the user's or the item's own mean.
 
     Parameters
@@ -53,10 +56,12 @@ class Means:
         if self.of not in ("all", "user", "item"):
             raise ConfigurationError(f"of must be 'all', 'user' or 'item', not {self.of!r}.")
         _check(ratings)
-        self.ratings_ = ratings
-        codes, size = self._codes(ratings.users, ratings.items)
+        learned = copy.copy(self)
+        learned.ratings_ = ratings
+        codes, size = learned._codes(ratings.users, ratings.items)
         total = ratings.values.mean(dtype=numpy.float64)
-        self.means_ = total + _offsets(codes, ratings.values - total, size, 0.0)
+        learned.means_ = total + _offsets(codes, ratings.values - total, size, 0.0)
+        self._adopt(learned)
         return self
 
     def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
@@ -74,7 +79,7 @@ class Means:
 
 
 @dataclass(eq=False)
-class BiasedMeans:
+class BiasedMeans(Fitted):
     """Predict r̂ = μ + b_u + b_i, the offsets of user and item regularised (Koren 2009).
 
     Minimises Σ (r - μ - b_u - b_i)² + λ_u Σ b_u² + λ_i Σ b_i² by turns, which is exact for each
@@ -98,19 +103,29 @@ class BiasedMeans:
 
     def fit(self, ratings: Ratings) -> BiasedMeans:
         """Find the offsets."""
+        real("user_regularisation", self.user_regularisation, least=0)
+        real("item_regularisation", self.item_regularisation, least=0)
         _check(ratings)
-        self.ratings_ = ratings
-        self.mean_ = float(ratings.values.mean(dtype=numpy.float64))
-        rest = ratings.values - self.mean_
+        learned = copy.copy(self)
+        learned.ratings_ = ratings
+        learned.mean_ = float(ratings.values.mean(dtype=numpy.float64))
+        rest = ratings.values - learned.mean_
         users, items = ratings.users, ratings.items
-        self.user_offsets_ = numpy.zeros(ratings.num_users)
+        learned.user_offsets_ = numpy.zeros(ratings.num_users)
         for _ in range(self.num_sweeps):
-            self.item_offsets_ = _offsets(
-                items, rest - self.user_offsets_[users], ratings.num_items, self.item_regularisation
+            learned.item_offsets_ = _offsets(
+                items,
+                rest - learned.user_offsets_[users],
+                ratings.num_items,
+                self.item_regularisation,
             )
-            self.user_offsets_ = _offsets(
-                users, rest - self.item_offsets_[items], ratings.num_users, self.user_regularisation
+            learned.user_offsets_ = _offsets(
+                users,
+                rest - learned.item_offsets_[items],
+                ratings.num_users,
+                self.user_regularisation,
             )
+        self._adopt(learned)
         return self
 
     def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
@@ -142,7 +157,7 @@ class MatrixFactorisation(nn.Block):  # type: ignore[misc]
 
 
 @dataclass(eq=False)
-class BiasedMF:
+class BiasedMF(Fitted):
     """Biased matrix factorisation in Gluon, trained with Adam on single ratings.
 
     Parameters
@@ -184,16 +199,9 @@ class BiasedMF:
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> BiasedMF:
         """Train; the epoch that predicts the validation ratings best is kept."""
-        _check(ratings)
-        self.ratings_ = ratings
-        self.scale_ = float(ratings.values.min()), float(ratings.values.max())
-        where = contexts(self.devices)
-        mx.random.seed(self.random_state)
-        mean = float(ratings.values.mean(dtype=numpy.float64))
-        self.net_ = MatrixFactorisation(
-            self.num_factors, ratings.num_users, ratings.num_items, mean
-        )
-        self.net_.initialize(mx.init.Normal(self.init_sigma), ctx=where)
+        whole("num_factors", self.num_factors, least=1)
+        whole("random_state", self.random_state, least=0, most=MOST_SEED)
+        real("init_sigma", self.init_sigma, least=0)
         settings = Settings(
             num_epochs=self.num_epochs,
             batch_size=self.batch_size,
@@ -202,22 +210,34 @@ class BiasedMF:
             weight_decay=self.weight_decay,
             patience=self.patience,
         )
+        _check(ratings)
+        learned = copy.copy(self)
+        learned.ratings_ = ratings
+        learned.scale_ = float(ratings.values.min()), float(ratings.values.max())
+        where = contexts(self.devices)
+        mx.random.seed(self.random_state)
+        mean = float(ratings.values.mean(dtype=numpy.float64))
+        learned.net_ = MatrixFactorisation(
+            self.num_factors, ratings.num_users, ratings.num_items, mean
+        )
+        learned.net_.initialize(mx.init.Normal(self.init_sigma), ctx=where)
 
         def validation_rmse() -> float:
             assert validation is not None
-            predicted = self._predict(validation.users, validation.items)
+            predicted = learned._predict(validation.users, validation.items)
             return accuracy(predicted, validation.values).rmse
 
-        self.history_ = run_epochs(
+        learned.history_ = run_epochs(
             Run(
-                self.net_,
-                _PairSteps(self.net_, ratings, settings, where),
+                learned.net_,
+                _PairSteps(learned.net_, ratings, settings, where),
                 settings,
                 seed=self.random_state,
                 validation_rmse=None if validation is None else validation_rmse,
                 on_epoch=on_epoch,
             )
         )
+        self._adopt(learned)
         return self
 
     def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:

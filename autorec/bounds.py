@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import operator
 from typing import Any
 
 import numpy
 
 from .errors import ConfigurationError
+
+#: MXNet computes in float32.
+LARGEST = float(numpy.finfo(numpy.float32).max)
+
+#: MXNet takes 32 bits of a seed.
+MOST_SEED = 2**32 - 1
 
 _RULES = {
     "least": ("at least", operator.ge),
@@ -42,7 +47,7 @@ def whole(name: str, value: Any, **bounds: float | None) -> int:
 def real(name: str, value: Any, **bounds: float | None) -> float:
     """Return a finite number, NumPy's as Python's; the rest is as in `whole`."""
     known = isinstance(value, (int, float, numpy.integer, numpy.floating))
-    if isinstance(value, bool) or not known or not math.isfinite(value):
+    if isinstance(value, bool) or not known or not abs(value) <= LARGEST:
         raise ConfigurationError(f"{name} must be a finite number, not {value!r}.")
     return float(_within(name, float(value), bounds))
 

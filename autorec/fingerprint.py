@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy
 
-from ._mxnet import mx
 from .hyperparameters import Settings
 from .interactions import Interactions
 
@@ -49,7 +48,7 @@ def fingerprint(
         "training ratings": ratings_checksum(train),
         "validation ratings": ratings_checksum(validation),
         "test ratings": ratings_checksum(test),
-        "init": init.dumps() if isinstance(init, mx.init.Initializer) else str(init),
+        "init": init.dumps() if hasattr(init, "dumps") else str(init),
         "devices": ", ".join(map(str, contexts)),
         **choices,
         "optimizer": settings.optimizer.lower(),

@@ -7,13 +7,14 @@ is compared by, metrics.json and a model's manifest all come from the fields dec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
 
 import numpy
 
-from .bounds import real, whole
+from .bounds import LARGEST, real, whole
 from .errors import ConfigurationError
 
 Compute = Literal["auto", "dense", "sparse"]
@@ -86,7 +87,8 @@ class Settings:
     patience : int, optional
         Stop after so many epochs without a better validation RMSE.
     compute : {"auto", "dense", "sparse"}
-        Whole rows, or only the rated cells; the same numbers, to within rounding. See `is_sparse`.
+        Whole rows, or only the rated cells: the same numbers to within rounding, except with
+        `input_dropout`, of which each draws its own. See `is_sparse`.
 
     Raises
     ------
@@ -117,13 +119,22 @@ class Settings:
     patience: Optional[int] = setting(
         None, "Epochs without a better validation RMSE that end the training.", least=1
     )
-    compute: Compute = setting("auto", "Whole rows, or only the rated cells; the same numbers.")
+    compute: Compute = setting(
+        "auto",
+        "Whole rows, or only the rated cells; the same numbers, but for --input-dropout's draws.",
+    )
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for each in fields(self):
             value = checked(each, hints[each.name], getattr(self, each.name))
             object.__setattr__(self, each.name, value)
+        growth = math.log(self.learning_rate_decay) if self.learning_rate_decay > 1 else 0.0
+        if math.log(self.learning_rate) + (self.num_epochs - 1) * growth > math.log(LARGEST):
+            raise ConfigurationError(
+                f"learning_rate_decay {self.learning_rate_decay:g} takes the learning rate past "
+                f"all bounds within {self.num_epochs} epochs; 1 or less lowers it."
+            )
 
 
 def checked(declared: Field[Any], kind: Any, value: Any) -> Any:

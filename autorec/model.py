@@ -56,7 +56,8 @@ class AutoRec(nn.Block):  # type: ignore[misc]
     Raises
     ------
     ConfigurationError
-        If there is no such activation, or f is bounded and there is no scale.
+        If there is no such activation, f is bounded and there is no scale, or a share is not from
+        0 up to 1.
 
     Notes
     -----

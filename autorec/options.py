@@ -14,21 +14,35 @@ from .hyperparameters import flag_of
 from .presets import PRESETS, Parameters
 
 
-def with_hyperparameters(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each hyperparameter, in place of its ``**options``."""
-    signature = inspect.signature(command)
-    own = [each for each in signature.parameters.values() if each.kind is not each.VAR_KEYWORD]
-    made = [_option(each) for each in _flagged()]
+def with_hyperparameters(after: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, in place of its ``**options``, an option for each hyperparameter.
 
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        command(*args, **kwargs)
+    Parameters
+    ----------
+    after : str
+        The command's own option that they follow in the help.
+    """
 
-    wrapped.__doc__, wrapped.__name__ = command.__doc__, command.__name__
-    wrapped.__signature__ = signature.replace(parameters=[*own, *made])  # type: ignore[attr-defined]
-    hints = get_type_hints(command)
-    hints.pop("options", None)
-    wrapped.__annotations__ = {**hints, **{each.name: each.annotation for each in made}}
-    return wrapped
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature, hints = inspect.signature(command), get_type_hints(command)
+        parameters: list[inspect.Parameter] = []
+        for own in signature.parameters.values():
+            if own.kind is not inspect.Parameter.VAR_KEYWORD:
+                parameters.append(own.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            if own.name == after:
+                parameters += [_option(each) for each in _flagged()]
+
+        def decorated(**options: Any) -> None:
+            command(**options)
+
+        decorated.__doc__, decorated.__name__ = command.__doc__, command.__name__
+        decorated.__annotations__ = {
+            each.name: hints.get(each.name, each.annotation) for each in parameters
+        }
+        decorated.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return decorated
+
+    return decorate
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Optional, Union
 
+from .bounds import MOST_SEED
+from .errors import ConfigurationError
 from .hyperparameters import Settings, setting
 from .interactions import View
 
@@ -79,8 +81,18 @@ class Parameters(Settings):
         "Of split, weights, order and dropout.",
         flag="--seed",
         least=0,
-        most=2**31 - 1,
+        most=MOST_SEED,
     )
+
+    @property
+    def sizes(self) -> list[int]:
+        """The hidden units of each layer."""
+        several = isinstance(self.num_hidden, Sequence)
+        return list(self.num_hidden) if several else [self.num_hidden]  # type: ignore[list-item, arg-type]
+
+    def settings(self) -> Settings:
+        """Return those that `fit` takes."""
+        return Settings(**{each.name: getattr(self, each.name) for each in fields(Settings)})
 
 
 _PAPER: dict[str, Any] = {
@@ -104,3 +116,18 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The paper's model; rows, weights and their decay treated as predicts best.
     "best": {**_PAPER, "normalise": True, "decay_power": 0.5, "averaging": 0.9},
 }
+
+
+def preset_parameters(name: str, **changes: Any) -> Parameters:
+    """Return the parameters of a preset, and others in their place.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such preset, or a value is out of its bounds.
+    """
+    if name not in PRESETS:
+        raise ConfigurationError(
+            f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}."
+        )
+    return Parameters(**{**PRESETS[name], **changes})

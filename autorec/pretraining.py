@@ -79,7 +79,8 @@ def pretrain(
         scale=scale,
         typical_count=typical_count,
     )
-    fit(outer, train, num_epochs=num_epochs, contexts=contexts, seed=seed, **settings)
+    options = {**settings, "num_epochs": num_epochs, "patience": None}
+    fit(outer, train, contexts=contexts, seed=seed, **options)
     start = {**_values("encoder.0", outer.encoder), **_values("decoder", outer.decoder)}
     rows = train.rated_rows()
     codes = numpy.concatenate(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,18 +17,18 @@ from scipy.sparse import csr_matrix
 
 from . import ids
 from ._accuracy import Accuracy, accuracy
-from ._mxnet import from_any_thread, mx, numpy_semantics
+from ._mxnet import from_any_thread, mx
 from .bounds import whole
 from .checkpoints import Checkpoint, Checkpoints
 from .devices import contexts
-from .errors import ConfigurationError, NotFittedError, RatingsError
+from .errors import ConfigurationError, RatingsError
 from .evaluation import predict_cells
+from .fitted import Fitted
 from .history import Epoch, History
-from .hyperparameters import Compute, Loss
-from .interactions import Interactions, View
+from .interactions import Interactions
 from .model import AutoRec
 from .persistence import load, save
-from .presets import PRESETS, Parameters
+from .presets import Parameters, preset_parameters
 from .pretraining import pretrain
 from .ranking import Ranking, ranking
 from .ratings import Ratings
@@ -34,6 +36,9 @@ from .reading import as_ratings
 from .scores import best_items, codes, nearest
 from .training import fit
 from .workers import Workers
+
+#: Of the parameters.
+NAMES = tuple(each.name for each in fields(Parameters))
 
 #: Rows of the largest table of recommendations that is made in one piece: some 3 GB.
 MOST_ROWS = 100_000_000
@@ -47,41 +52,14 @@ class Evaluation:
     ranking: Ranking
 
 
-@dataclass(eq=False, repr=False)
-class Recommender:
+class Recommender(Fitted):
     """AutoRec over a table of ratings: fit it, then predict.
-
-    The defaults are the section's. `preset` gives other sets of values by name.
 
     Parameters
     ----------
-    view : {"item", "user"}
-        What a row is: "item" for I-AutoRec, "user" for U-AutoRec.
-    num_hidden, encoder_activation, decoder_activation, dropout, input_dropout
-        As of `AutoRec`.
-    normalise : bool
-        Whether rows are normalised to the mean number of ratings a row has, see `AutoRec`.
-    num_epochs, batch_size, loss, optimizer, learning_rate, learning_rate_decay, weight_decay, \
-decay_biases, decay_power, averaging, patience
-        As of `fit`.
-    pretrain_epochs : int
-        Passes over the ratings by which the layers of a deep net are trained in pairs before; 0
-        for none. See `pretrain`.
-    finetuning_rate : float, optional
-        The learning rate of the whole net after that; `learning_rate` by default.
-    clip : bool
-        Whether predictions are kept within the scale of the training ratings.
-    cold_rating : float, optional
-        What is predicted for a user or an item without training ratings; the middle of the scale
-        of the training ratings by default.
-    init_sigma : float
-        Standard deviation of the first weights; 0 for Xavier's rule, which deep nets need.
-    devices : str
-        As of `contexts`.
-    compute : {"auto", "dense", "sparse"}
-        As of `fit`.
-    random_state : int
-        The seed of weights, order and dropout.
+    **parameters
+        The fields of `Parameters` by name; the defaults are the section's. `preset` gives other
+        sets of values by name.
 
     Attributes
     ----------
@@ -93,39 +71,26 @@ decay_biases, decay_power, averaging, patience
     history_ : History
     scale_ : tuple of float
         Lowest and highest training rating.
+
+    Raises
+    ------
+    ConfigurationError
+        If a parameter is out of its bounds.
+    TypeError
+        If there is no such parameter.
     """
 
-    view: View = "item"
-    num_hidden: int | Sequence[int] = 500
-    encoder_activation: str = "sigmoid"
-    decoder_activation: str = "identity"
-    dropout: float = 0.05
-    input_dropout: float = 0.0
-    normalise: bool = False
-    num_epochs: int = 25
-    batch_size: int = 256
-    loss: Loss = "mean"
-    optimizer: str = "adam"
-    learning_rate: float = 0.002
-    learning_rate_decay: float = 1.0
-    weight_decay: float = 1e-5
-    decay_biases: bool = True
-    decay_power: float = 0.0
-    averaging: float = 0.0
-    patience: int | None = None
-    pretrain_epochs: int = 0
-    finetuning_rate: float | None = None
-    clip: bool = False
-    cold_rating: float | None = None
-    init_sigma: float = 0.01
-    devices: str = "gpu"
-    compute: Compute = "auto"
-    random_state: int = 0
-    ratings_: Ratings = field(init=False, repr=False)
-    net_: AutoRec = field(init=False, repr=False)
-    history_: History = field(init=False, repr=False)
-    scale_: tuple[float, float] = field(init=False, repr=False)
-    inputs_: Interactions = field(init=False, repr=False)
+    ratings_: Ratings
+    inputs_: Interactions
+    net_: AutoRec
+    history_: History
+    scale_: tuple[float, float]
+
+    __signature__ = inspect.signature(Parameters)
+
+    def __init__(self, **parameters: Any) -> None:
+        checked = Parameters(**parameters)
+        vars(self).update({name: parameters.get(name, getattr(checked, name)) for name in NAMES})
 
     @classmethod
     def preset(cls, name: str, **parameters: Any) -> Recommender:
@@ -136,15 +101,16 @@ decay_biases, decay_power, averaging, patience
         ConfigurationError
             If there is no such preset.
         """
-        if name not in PRESETS:
-            raise ConfigurationError(
-                f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}."
-            )
-        return cls(**{**PRESETS[name], **parameters})
+        return cls(**vars(preset_parameters(name, **parameters)))
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters as they are now, checked."""
+        return Parameters(**self.get_params())
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters by name, as scikit-learn's estimators do."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.init}
+        return {name: getattr(self, name) for name in NAMES}
 
     def set_params(self, **parameters: Any) -> Recommender:
         """Set parameters by name, as scikit-learn's estimators do; return itself.
@@ -152,38 +118,32 @@ decay_biases, decay_power, averaging, patience
         Raises
         ------
         ConfigurationError
-            If there is no such parameter.
+            If there is no such parameter, or one is out of its bounds.
         """
-        known = self.get_params()
-        for name, value in parameters.items():
-            if name not in known:
+        for name in parameters:
+            if name not in NAMES:
                 raise ConfigurationError(
-                    f"Recommender has no parameter {name!r}; it has {', '.join(known)}."
+                    f"Recommender has no parameter {name!r}; it has {', '.join(NAMES)}."
                 )
-            setattr(self, name, value)
+        Parameters(**{**self.get_params(), **parameters})
+        vars(self).update(parameters)
         return self
 
     def __repr__(self) -> str:
         """Say what differs from the defaults and, once fitted, from what it learned."""
+        usual = Parameters()
         chosen = ", ".join(
-            f"{each.name}={getattr(self, each.name)!r}"
-            for each in fields(self)
-            if each.init and getattr(self, each.name) != each.default
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if value != getattr(usual, name)
         )
-        if not hasattr(self, "net_"):
+        if "net_" not in vars(self):
             return f"Recommender({chosen})"
         return (
             f"<Recommender({chosen}) fitted to {len(self.ratings_):,} ratings of "
             f"{self.ratings_.num_items:,} items by {self.ratings_.num_users:,} users>"
         )
 
-    def __getattr__(self, name: str) -> Any:
-        # Only called for what is missing: what fit sets ends in an underscore.
-        if name.endswith("_") and not name.startswith("_"):
-            raise NotFittedError("This Recommender is not fitted yet; call fit, or load one.")
-        raise AttributeError(f"'Recommender' object has no attribute {name!r}")
-
-    @numpy_semantics()
     def fit(
         self,
         ratings: Any,
@@ -196,6 +156,8 @@ decay_biases, decay_power, averaging, patience
         workers: Workers | None = None,
     ) -> Recommender:
         """Train a new net.
+
+        If that fails or is interrupted, the model is what it was: not fitted, or the one before.
 
         Parameters
         ----------
@@ -213,66 +175,64 @@ decay_biases, decay_power, averaging, patience
         Recommender
             Itself.
         """
-        Parameters(**self.get_params())
+        parameters = self.parameters
         ratings = as_ratings(ratings)
-        train = Interactions.from_ratings(ratings, self.view)
-        validation_cells, test_cells = (
-            None if part is None else Interactions.from_ratings(_under(ratings, part), self.view)
-            for part in (validation, test)
+        train = Interactions.from_ratings(ratings, parameters.view)
+        parts = (None if part is None else _under(ratings, part) for part in (validation, test))
+        chooser, held_out = (
+            None if part is None else Interactions.from_ratings(part, parameters.view)
+            for part in parts
         )
         if len(train) == 0:
             raise ConfigurationError("There are no ratings to train on; give at least one.")
-        self.ratings_, self.inputs_ = ratings, train
-        self.scale_ = float(ratings.values.min()), float(ratings.values.max())
-        shape: dict[str, Any] = {
-            "encoder_activation": self.encoder_activation,
-            "decoder_activation": self.decoder_activation,
-            "scale": self.scale_,
-            "typical_count": len(train) / len(train.rated_rows()) if self.normalise else None,
-        }
-        settings: dict[str, Any] = {
-            "batch_size": self.batch_size,
-            "loss": self.loss,
-            "optimizer": self.optimizer,
-            "learning_rate": self.learning_rate,
-            "learning_rate_decay": self.learning_rate_decay,
-            "weight_decay": self.weight_decay,
-            "decay_biases": self.decay_biases,
-            "decay_power": self.decay_power,
-            "averaging": self.averaging,
-            "init": mx.init.Normal(self.init_sigma) if self.init_sigma else mx.init.Xavier(),
-            "contexts": contexts(self.devices),
-            "compute": self.compute,
-            "seed": self.random_state,
+        learned = copy.copy(self)
+        learned.ratings_, learned.inputs_ = ratings, train
+        learned.scale_ = float(ratings.values.min()), float(ratings.values.max())
+        typical = len(train) / len(train.rated_rows()) if parameters.normalise else None
+        sigma, settings = parameters.init_sigma, parameters.settings()
+        common: dict[str, Any] = {
+            "init": mx.init.Normal(sigma) if sigma else mx.init.Xavier(),
+            "contexts": contexts(parameters.devices),
+            "seed": parameters.random_state,
             "workers": workers,
         }
-        start = None
         if checkpoints is not None:
-            names = "pretrain_epochs", "learning_rate"
-            before = {name: getattr(self, name) for name in names} if self.pretrain_epochs else {}
+            names = ("pretrain_epochs", "learning_rate") if parameters.pretrain_epochs else ()
+            before = {name: getattr(parameters, name) for name in names}
             checkpoints = replace(checkpoints, facts={**checkpoints.facts, "pretraining": before})
             resume = checkpoints.begin(resume) or False
-        if self.pretrain_epochs:
-            sizes = self.num_hidden if isinstance(self.num_hidden, Sequence) else [self.num_hidden]
+        start = None
+        if parameters.pretrain_epochs:
             if not resume:
-                start = pretrain(sizes, train, num_epochs=self.pretrain_epochs, **shape, **settings)
-            settings["learning_rate"] = self.finetuning_rate or self.learning_rate
-        self.net_ = self.build_net(train.shape[1], shape["typical_count"])
-        self.history_ = fit(
-            self.net_,
+                start = pretrain(
+                    parameters.sizes,
+                    train,
+                    num_epochs=parameters.pretrain_epochs,
+                    encoder_activation=parameters.encoder_activation,
+                    decoder_activation=parameters.decoder_activation,
+                    scale=learned.scale_,
+                    typical_count=typical,
+                    settings=settings,
+                    **common,
+                )
+            rate = parameters.finetuning_rate or parameters.learning_rate
+            settings = replace(settings, learning_rate=rate)
+        learned.net_ = learned.build_net(train.shape[1], typical)
+        learned.history_ = fit(
+            learned.net_,
             train,
-            validation=validation_cells,
-            test=test_cells,
-            num_epochs=self.num_epochs,
-            patience=self.patience,
-            clip=self._clip(),
-            cold=self.cold_prediction,
+            settings,
+            validation=chooser,
+            test=held_out,
+            clip=learned._clip(),
+            cold=learned.cold_prediction,
             start=start,
             on_epoch=on_epoch,
             checkpoints=checkpoints,
             resume=resume,
-            **settings,
+            **common,
         )
+        self._adopt(learned)
         return self
 
     @from_any_thread

@@ -2,7 +2,8 @@
 
 The encoder's first product is that of a sparse matrix; the decoder, the loss and their gradients
 are taken at rated cells and nowhere else. What lies between, biases, activations, inner layers and
-dropout, is the net's own. The numbers are those of whole rows, to within rounding.
+dropout, is the net's own. The numbers are those of whole rows, to within rounding; only what
+`input_dropout` drops is drawn for rated cells alone, and so other ratings by the same seed.
 """
 
 from __future__ import annotations

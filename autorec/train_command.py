@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,8 @@ from . import movielens
 from .checkpoints import Checkpoint
 from .errors import ConfigurationError
 from .history import Epoch
+from .options import given, with_hyperparameters
+from .presets import preset_parameters
 from .ratings import Ratings
 from .reading import read_ratings
 from .resumption import (
@@ -33,6 +34,7 @@ from .splits import given_split, last_split, random_split
 from .terminal import shown, tell
 
 
+@with_hyperparameters(after="preset")
 def train_command(
     context: typer.Context,
     dataset: Optional[str] = typer.Option(
@@ -66,77 +68,11 @@ def train_command(
     preset: str = typer.Option(
         "section", help="section, paper or best: the values of what is not given below."
     ),
-    view: Optional[Literal["item", "user"]] = typer.Option(
-        None, help="What a row is.  [section: item]"
-    ),
-    hidden: Optional[str] = typer.Option(
-        None, help="Hidden units: 500, or 500,250,500 for a deep net.  [section: 500]"
-    ),
-    encoder: Optional[str] = typer.Option(
-        None, help="The encoder's activation.  [section: sigmoid]"
-    ),
-    decoder: Optional[str] = typer.Option(
-        None, help="The decoder's activation.  [section: identity]"
-    ),
-    dropout: Optional[float] = typer.Option(
-        None, min=0, max=0.99, help="Dropout on the code.  [section: 0.05]"
-    ),
-    input_dropout: Optional[float] = typer.Option(
-        None, min=0, max=0.99, help="Dropout on the ratings that go in.  [section: 0.0]"
-    ),
-    normalise: Optional[bool] = typer.Option(
-        None, "--normalise/--no-normalise", help="Scale rows to the mean number of ratings."
-    ),
-    epochs: Optional[int] = typer.Option(
-        None, min=1, help="Passes over the training ratings.  [section: 25]"
-    ),
-    pretrain_epochs: Optional[int] = typer.Option(
-        None, min=0, help="Passes before, layer by layer, for a deep net."
-    ),
-    finetuning_lr: Optional[float] = typer.Option(
-        None, min=0, help="The learning rate of the whole deep net after that.  [default: --lr]"
-    ),
-    patience: Optional[int] = typer.Option(
-        None, min=1, help="Epochs without a better validation RMSE that end the training."
-    ),
-    batch_size: Optional[int] = typer.Option(None, min=1, help="Rows a step.  [section: 256]"),
-    loss: Optional[Literal["mean", "sum"]] = typer.Option(
-        None,
-        help="The section's, over all cells; or the paper's, over the rated ones.  [section: mean]",
-    ),
-    optimizer: Optional[str] = typer.Option(None, help="Any of Gluon's.  [section: adam]"),
-    lr: Optional[float] = typer.Option(None, min=0, help="The learning rate.  [section: 0.002]"),
-    lr_decay: Optional[float] = typer.Option(
-        None, min=0, help="Its factor after each epoch.  [section: 1.0]"
-    ),
-    wd: Optional[float] = typer.Option(None, min=0, help="Weight decay.  [section: 1e-05]"),
-    decay_biases: Optional[bool] = typer.Option(
-        None, "--decay-biases/--no-decay-biases", help="Decay all, or the weight matrices alone."
-    ),
-    decay_power: Optional[float] = typer.Option(
-        None, min=0, help="More decay for frequent columns: times (count / mean) to this power."
-    ),
-    averaging: Optional[float] = typer.Option(
-        None, min=0, max=0.999, help="Of the weights over epochs; 0 for the last ones alone."
-    ),
-    clip: Optional[bool] = typer.Option(
-        None, "--clip/--no-clip", help="Keep predictions within the rating scale."
-    ),
-    cold_rating: Optional[float] = typer.Option(
-        None, help="The prediction where a user or item has no training rating."
-    ),
-    devices: str = typer.Option(
-        "gpu", help="cpu; cpu:N for N contexts on it; gpu for all, else the CPU; gpu:0,1."
-    ),
-    compute: Literal["auto", "dense", "sparse"] = typer.Option(
-        "auto", help="Whole rows, or rated cells alone, which numba makes fast; the same numbers."
-    ),
     kvstore: Optional[KVStoreName] = typer.Option(
         None,
         help="Train with the other workers of a job, which the DMLC_* variables describe; see "
         "autorec launch.  [default: alone]",
     ),
-    seed: int = typer.Option(0, min=0, help="Of split, weights, order and dropout."),
     output: Optional[Path] = typer.Option(None, help="A new folder.  [default: runs/NAME-TIME]"),
     quiet: bool = typer.Option(False, "--quiet", help="Print the result alone, and no progress."),
     checkpoint_every: Optional[int] = typer.Option(
@@ -148,6 +84,7 @@ def train_command(
         callback=recall_options,
         help="Go on with the run of this folder; with it, give --epochs, --kvstore or --quiet.",
     ),
+    **options: Any,
 ) -> None:
     """Train AutoRec, by default as the section does: MovieLens-100K, a tenth held out.
 
@@ -176,7 +113,10 @@ def train_command(
         "validation_ratio": validation_ratio,
     }
     _check_source(source)
-    name, learned, chooser, held_out = _read_parts(source, separator, seed)
+    parameters = preset_parameters(preset, **given(options))
+    if parameters.patience is not None and not validation_ratio:
+        raise ConfigurationError("--patience needs validation ratings; give --validation-ratio.")
+    name, learned, chooser, held_out = _read_parts(source, separator, parameters.random_state)
 
     # MXNet takes a second to import; wrong arguments are answered before.
     from ._accuracy import accuracy
@@ -184,36 +124,7 @@ def train_command(
     from .report import describe, run_folder, write_report
     from .workers import Workers
 
-    model = Recommender.preset(
-        preset,
-        **_given(
-            view=view,
-            num_hidden=hidden and _sizes(hidden),
-            encoder_activation=encoder,
-            decoder_activation=decoder,
-            dropout=dropout,
-            input_dropout=input_dropout,
-            normalise=normalise,
-            num_epochs=epochs,
-            pretrain_epochs=pretrain_epochs,
-            finetuning_rate=finetuning_lr,
-            patience=patience,
-            batch_size=batch_size,
-            loss=loss,
-            optimizer=optimizer,
-            learning_rate=lr,
-            learning_rate_decay=lr_decay,
-            weight_decay=wd,
-            decay_biases=decay_biases,
-            decay_power=decay_power,
-            averaging=averaging,
-            clip=clip,
-            cold_rating=cold_rating,
-        ),
-        devices=devices,
-        compute=compute,
-        random_state=seed,
-    )
+    model = Recommender(**vars(parameters))
     facts = describe(name, learned, chooser, held_out)
     workers = Workers.join(kvstore)
     first = workers.rank == 0  # which alone speaks and writes
@@ -278,6 +189,10 @@ def _check_source(source: Mapping[str, Any]) -> None:
         )
     if source["data"] is not None and source["dataset"] is None:
         raise ConfigurationError("--data is where --dataset lies; leave one out.")
+    if source["test_ratio"] is not None and not 0 < source["test_ratio"] < 1:
+        raise ConfigurationError(
+            f"--test-ratio must be between 0 and 1, not {source['test_ratio']:g}."
+        )
     if not 0 <= source["validation_ratio"] < 1:
         raise ConfigurationError(
             f"--validation-ratio must be between 0 and 1, not {source['validation_ratio']:g}."
@@ -310,14 +225,6 @@ def _read_parts(
     if source["validation_ratio"]:
         learned, chooser = random_split(learned, source["validation_ratio"], seed + 1)
     return name, learned, chooser, held_out
-
-
-def _given(**parameters: Any) -> dict[str, Any]:
-    """Return the parameters that options give; the others are the preset's."""
-    for name, value in parameters.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigurationError(f"{name} must be a finite number, not {value}.")
-    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _overview(facts: Mapping[str, Any]) -> str:
@@ -366,18 +273,6 @@ def _logged(quiet: bool) -> Iterator[None]:
 class _Told(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         tell(record.getMessage())
-
-
-def _sizes(hidden: str) -> int | list[int]:
-    try:
-        sizes = [int(size) for size in hidden.split(",")]
-    except ValueError:
-        sizes = [0]
-    if min(sizes) < 1:
-        raise ConfigurationError(
-            f"--hidden {hidden} is no size; write 500, or 500,250,500 for a deep net."
-        )
-    return sizes[0] if len(sizes) == 1 else sizes
 
 
 def _column(name: str) -> str | int:

@@ -13,6 +13,7 @@ import numpy
 from numpy.typing import NDArray
 
 from ._mxnet import mx, np, numpy_semantics
+from .bounds import real
 from .checkpoints import Checkpoint, Checkpoints, CheckpointWriter
 from .choice import is_sparse
 from .devices import try_all_gpus
@@ -29,6 +30,9 @@ from .steps import DenseSteps, Steps
 from .workers import Workers
 
 _log = logging.getLogger("autorec")
+
+#: The product of the weights' norms from which on float32 may not hold what is predicted.
+_MOST = 1e30
 
 
 @numpy_semantics()
@@ -101,12 +105,13 @@ def fit(
     Raises
     ------
     ConfigurationError
-        If there is nothing to train on, Gluon has no such optimizer, there is patience without
-        validation, a run is resumed with other settings or ratings, or workers have different ones.
+        If there is nothing to train on, a number is out of its bounds, Gluon has no such optimizer,
+        there is patience without validation, a run is resumed with other settings or ratings, or
+        workers have different ones.
     DataCorruptError
         If none of the checkpoints can be used.
     TrainingError
-        If the training error is no longer finite.
+        If the training error or, in the end, the weights are no longer finite.
 
     Notes
     -----
@@ -117,7 +122,7 @@ def fit(
     """
     settings = replace(settings or Settings(), **changes)
     workers, contexts = workers or Workers(), list(contexts or try_all_gpus())
-    _check(settings, train, checkpoints, resume, workers)
+    _check(settings, train, clip, cold, checkpoints, resume, workers)
     settings = replace(settings, compute=_chosen(settings, net, train, contexts))
     init = init or mx.init.Normal(0.01)
     more: dict[str, Any] = {"clip": clip, "cold": cold, "seed": seed}
@@ -311,6 +316,8 @@ class Run:
         """Leave the net with the weights that it is to end with; return the history."""
         self.steps.write_back()
         load_weights(self.net, self.best)
+        if self.history.epochs:  # the training error was taken before the last step
+            _check_weights(self.net, self.history.best.epoch if self.best else len(self.history))
         return self.history
 
     def state(self) -> dict[str, Any]:
@@ -361,12 +368,18 @@ def epoch_seed(seed: int, epoch: int, rank: int) -> int:
 def _check(
     settings: Settings,
     train: Interactions,
+    clip: tuple[float, float] | None,
+    cold: float | None,
     checkpoints: Checkpoints | None,
     resume: bool | Checkpoint,
     workers: Workers,
 ) -> None:
     if len(train) == 0:
         raise ConfigurationError("There are no ratings to train on; give at least one.")
+    if clip is not None and not real("clip", clip[0]) <= real("clip", clip[1]):
+        raise ConfigurationError(f"clip must be in ascending order, not {clip}.")
+    if cold is not None:
+        real("cold", cold)
     if resume and checkpoints is None:
         raise ConfigurationError("resume needs checkpoints; name the folder that they are in.")
     if workers.count > 1 and settings.optimizer.lower() == "sgld":
@@ -431,6 +444,18 @@ def _check_finite(epoch: Epoch) -> None:
                 f"The predictions are no longer finite in epoch {epoch.epoch}; lower the learning "
                 "rate."
             )
+
+
+def _check_weights(net: Any, epoch: int) -> None:
+    """Refuse weights that are not finite, or so large that predictions need not be."""
+    bound = 1.0
+    for parameter in net.collect_params().values():
+        norm = float(mx.nd.norm(parameter.list_data()[0].as_nd_ndarray()).asscalar())
+        bound *= norm if norm > 1 or math.isnan(norm) else 1.0
+    if not bound < _MOST:
+        raise TrainingError(
+            f"The weights are no longer finite after epoch {epoch}; lower the learning rate."
+        )
 
 
 def _names(net: Any) -> list[str]:

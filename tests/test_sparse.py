@@ -163,6 +163,32 @@ def test_dropped_ratings_still_count_in_the_loss():
     assert (errors.asnumpy() > 0).all()
 
 
+def test_what_is_dropped_of_the_code_is_drawn_alike_both_ways():
+    inputs, test = ratings(60, 40, 0.25, seed=1), ratings(60, 40, 0.1, seed=2)
+    runs = []
+    for compute in ("dense", "sparse"):
+        net = AutoRec(8, 40, 0.3)
+        options = {"compute": compute, "num_epochs": 4, "batch_size": 16, "learning_rate": 0.01}
+        history = fit(net, inputs, test=test, contexts=[mx.cpu()], **options)
+        runs.append([(each.train_rmse, each.test_rmse) for each in history])
+    numpy.testing.assert_allclose(runs[1], runs[0], atol=1e-4)
+
+
+def test_what_is_dropped_of_the_input_is_drawn_otherwise_but_as_often():
+    inputs = ratings(60, 40, 0.25, seed=1)
+    found = []
+    for kind in (DenseSteps, SparseSteps):
+        net = net_for(inputs, input_dropout=0.4)
+        mx.random.seed(7)
+        steps = kind(net, inputs, [mx.cpu()], 1.0, "sgd", 0.0, 0.0)  # which learns nothing
+        errors = [float(steps.step(inputs.rated_rows())[0].sum()) for _ in range(200)]
+        found.append((errors[0], numpy.mean(errors), numpy.std(errors) / 200**0.5))
+    (first, mean, error), (other, other_mean, other_error) = found
+    assert abs(first - other) > 1e-4 * first
+    assert abs(mean - other_mean) < 4 * (error**2 + other_error**2) ** 0.5
+    assert error == pytest.approx(other_error, rel=0.3)  # the spread has itself an error of 5 %
+
+
 def test_equal_seeds_give_equal_bits():
     inputs = ratings(60, 40, 0.2, seed=1)
     found = []
