@@ -70,7 +70,8 @@ def places(
     whose = f", whose {kind} ids are {type_}" if strange else ""
     if unknown == "error":
         row = int(strange[0] if strange else lost[0])
-        own = ids[row] if strange else _own(ids[row], type_)
+        text = isinstance(ids[row], str) and not strange
+        own = _own(ids[row], type_) if text else ids[row]
         raise RatingsError(
             f"There is no {kind} {_shown(own)} in the ratings{whose} (row {row + 1}; "
             f"{len(lost):,} ids are unknown); ask for {kind}s that were in the table."
@@ -186,12 +187,13 @@ def listed(kind: str, asked: Any) -> NDArray[Any]:
     if values.dtype != object:
         values = _objects(pd.Index(values) if values.dtype.kind in "mM" else values.tolist())
     held = pd.api.types.infer_dtype(values, skipna=False)
-    if held in ("integer", "floating"):
-        for dtype in (np.int64, np.uint64) if held == "integer" else (np.float64,):
-            try:
+    if held == "floating":
+        return values.astype(np.float64)
+    if held == "integer":
+        for dtype in (np.int64, np.uint64):
+            bounds = np.iinfo(dtype)
+            if bounds.min <= min(values) and max(values) <= bounds.max:
                 return values.astype(dtype)
-            except OverflowError:
-                continue
     return values
 
 

@@ -549,10 +549,11 @@ class Recommender(Fitted):
     ) -> pd.DataFrame:
         if titles is None:
             return table
-        names = titles.to_dict() if isinstance(titles, pd.Series) else dict(titles)
-        places = ids.find(ids.listed("item", names.keys()), self.ratings_.item_ids)
+        named = list(titles.items())
+        places = ids.find(ids.listed("item", [id_ for id_, _ in named]), self.ratings_.item_ids)
         by_code = np.full(self.ratings_.num_items, np.nan, dtype=object)
-        for place, title in zip(places, names.values()):
+        # Of several ways to write an id the first counts.
+        for place, (_, title) in zip(places[::-1], named[::-1]):
             if place >= 0:
                 by_code[place] = title
         return table.assign(title=by_code[self.ratings_.item_codes(table["item"])])

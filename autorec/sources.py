@@ -28,6 +28,14 @@ PATIENCE = 10.0
 #: Bytes at a time, and of a pipe those kept in memory.
 BLOCK, IN_MEMORY = 2**18, 2**26
 
+_TOO_LARGE = (
+    f"It has more than {MAX_BYTES:,} bytes of text; give a table of this size as a DataFrame or a "
+    "sparse matrix."
+)
+_BOMB = (
+    f"It unpacks to more than {MAX_GROWTH} times its size, as no ratings do; unpack it if it is "
+    "a table all the same."
+)
 _OPEN_ALREADY = re.compile(r"-|/dev/stdin|/dev/fd/([0-9]{1,9})")
 
 
@@ -58,10 +66,11 @@ def opened(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[IO
             handle = os.dup(number)
         except OSError as error:
             raise FileNotFoundError(error.errno, error.strerror) from error
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISDIR(mode):
+        os.close(handle)
+        raise RatingsError("It is a folder; name a file.")
     with open(handle, "rb", buffering=0) as file:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISDIR(mode):
-            raise RatingsError("It is a folder; name a file.")
         if stat.S_ISREG(mode) and number is None:
             yield file
             return
@@ -103,12 +112,10 @@ class Text(io.TextIOBase):
     def __init__(self, file: IO[bytes], encoding: str) -> None:
         file.seek(0)
         packed = file.read(2) == b"\x1f\x8b"
-        self._most = MAX_BYTES
-        if packed:
-            size = file.seek(0, os.SEEK_END)
-            self._most = min(self._most, max(MAX_GROWTH * size, 2**26))
+        size = file.seek(0, os.SEEK_END)
+        self._most = max(MAX_GROWTH * size, 2**26) if packed else MAX_BYTES
         file.seek(0)
-        self._file: Any = gzip.GzipFile(fileobj=file) if packed else file
+        self._file: Any = gzip.GzipFile(fileobj=file, mode="rb") if packed else file
         encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._bytes, self._line, self._done = 0, 0, False
@@ -126,11 +133,8 @@ class Text(io.TextIOBase):
             block = self._file.read(max(size, BLOCK))
             self._done = not block
             self._bytes += len(block)
-            if self._bytes > self._most:
-                raise RatingsError(
-                    f"It has more than {self._most:,} bytes of text; give a table of this size as "
-                    "a DataFrame or a sparse matrix."
-                )
+            if self._bytes > min(MAX_BYTES, self._most):
+                raise RatingsError(_TOO_LARGE if self._bytes > MAX_BYTES else _BOMB)
             text = self._decoder.decode(block, final=self._done)
         self._check(text)
         return text
@@ -165,10 +169,7 @@ def _keep(file: IO[bytes], kept: IO[bytes], encoding: str) -> None:
         kept.write(block)
         size = kept.tell()
         if size > MAX_BYTES:
-            raise RatingsError(
-                f"It has more than {MAX_BYTES:,} bytes; give a table of this size as a DataFrame "
-                "or a sparse matrix."
-            )
+            raise RatingsError(_TOO_LARGE)
         if not looked and size > 4 * MAX_LINE:
             Text(kept, encoding).head()  # refuses what is no text, or one line
             kept.seek(0, os.SEEK_END)

@@ -1,9 +1,5 @@
-"""Tables as strangers write them: a right answer, or a sentence of the library's own.
+"""Tables as strangers write them: a right answer, or a sentence of the library's own."""
 
-AUTOREC_LONG=1 runs the long mode, 2,000 tables a test instead of a few.
-"""
-
-import os
 import re
 import warnings
 
@@ -12,21 +8,18 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import times
 
 from autorec import Recommender, read_ratings
 from autorec.errors import AutorecError
 from autorec.reading import read_pairs
 
-LONG = os.environ.get("AUTOREC_LONG") == "1"
 
-
-def examples(few):
+def examples(count):
     return settings(
-        max_examples=2000 if LONG else few,
-        deadline=None,
-        derandomize=True,
+        max_examples=count, deadline=None, derandomize=True, database=None,
         suppress_health_check=list(HealthCheck),
-    )
+    )  # fmt: skip
 
 
 IDS = st.one_of(st.integers(-3, 30), st.sampled_from(["Ann", "", "NA", "ä", "7", "1e3", "a,b"]))
@@ -56,11 +49,16 @@ def one_sentence(error, naming=""):
     assert re.search(r"[.)]$", text), text
 
 
-@examples(60)
-@given(lines=LINES, data=st.data())
-def test_any_file_is_read_or_refused(lines, data, tmp_path_factory):
+@times(60, 500)
+def test_any_file_is_read_or_refused(times, tmp_path_factory, soaked):
+    attack = given(lines=LINES, data=st.data())(read_or_refuse)
+    examples(times)(attack)(folder=tmp_path_factory.mktemp("fuzz"))
+    soaked("odd files read, or refused", times)
+
+
+def read_or_refuse(lines, data, folder):
     separator = data.draw(st.sampled_from([",", "\t", "::", ";", " ", "|"]))
-    path = tmp_path_factory.mktemp("fuzz") / "ratings.txt"
+    path = folder / "ratings.txt"
     content = "\n".join(separator.join(line) for line in lines).encode("utf-8", "surrogatepass")
     path.write_bytes(
         content + data.draw(st.sampled_from([b"", b"\n", b"\xff", b"\x1f\x8b", b"\0"]))
@@ -79,9 +77,15 @@ def test_any_file_is_read_or_refused(lines, data, tmp_path_factory):
             assert (table.values > 0).all()
 
 
-@examples(25)
-@given(rows=ROWS, view=st.sampled_from(["item", "user"]), data=st.data())
-def test_any_table_is_fitted_and_predicted_or_refused(rows, view, data):
+@times(25, 500)
+@pytest.mark.filterwarnings("ignore:Row . asks for:UserWarning")
+def test_any_table_is_fitted_and_predicted_or_refused(times, soaked):
+    attack = given(rows=ROWS, view=st.sampled_from(["item", "user"]), data=st.data())
+    examples(times)(attack(fit_and_predict_or_refuse))()
+    soaked("odd tables read, fitted and predicted, or refused", times)
+
+
+def fit_and_predict_or_refuse(rows, view, data):
     frame = pd.DataFrame(rows, columns=["user", "item", "rating"])
     model = Recommender(
         view=view, num_hidden=3, num_epochs=2, clip=True, devices="cpu", batch_size=4
@@ -101,6 +105,10 @@ def test_any_table_is_fitted_and_predicted_or_refused(rows, view, data):
     asked = data.draw(st.lists(IDS, min_size=1, max_size=3))
     answer = model.predict(asked, asked, unknown="fallback")
     assert ((low <= answer) & (answer <= high)).all()
+    for one, expected in zip(asked, answer):  # whatever stands beside it
+        numpy.testing.assert_allclose(
+            model.predict([one], [one], unknown="fallback"), [expected], atol=1e-5
+        )
     try:
         model.update(pd.DataFrame(data.draw(ROWS), columns=["user", "item", "rating"]))
     except AutorecError as error:

@@ -63,6 +63,28 @@ def test_evaluate(run, model, place):
     assert found["ratings"] == 40
 
 
+def test_a_measure_has_the_length_that_its_lists_can_have(run):
+    code, out, _ = run("evaluate", "run", "--ratings", "test.csv", "-k", 100_000)
+    assert code == 0
+    assert "precision@30," in out
+    assert "100000" not in out
+
+
+def test_one_text_among_the_pairs_leaves_the_others_known(run, place, model):
+    (place / "mixed.csv").write_text("user,item\n3,film [1]\nx,film [2]\n0004,film [3]\n")
+    arguments = "predict", "run", "--pairs", "mixed.csv", "--unknown", "fallback"
+    code, out, err = run(*arguments, "--format", "json")
+    assert code == 0
+    assert "Row 2 asks for the user 'x', which cannot be in these ratings" in err
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["user"] for line in lines] == [3, "x", 4]
+    expected = model.predict([3, 4], ["film [1]", "film [3]"])
+    numpy.testing.assert_allclose([lines[0]["rating"], lines[2]["rating"]], expected, atol=1e-5)
+    code, _, err = run("predict", "run", "--pairs", "mixed.csv")
+    assert code == 2
+    assert "no user 'x' in the ratings, whose user ids are whole numbers (row 2" in err
+
+
 def test_predict_to_a_pipe_and_to_a_file(run, model, place):
     code, out, _ = run("predict", "run/model", "--pairs", "pairs.csv")
     found = pd.read_csv(io.StringIO(out))

@@ -178,3 +178,72 @@ def test_movielens_100k_is_read_as_pandas_reads_it(ml_100k, ratings_100k):
     table = pd.read_csv(ml_100k / "u.data", sep="\t", names=["user", "item", "rating", "time"])
     pd.testing.assert_frame_equal(ratings_100k.frame(), table, check_dtype=False)
     assert (ratings_100k.num_users, ratings_100k.num_items) == (943, 1682)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "rows"),
+    [
+        ('"1","2","3"\n"4","5","5"\n', [0, 1, 2], [(1, 2, 3), (4, 5, 5)]),
+        ('"a,b","2","3"\n', None, [("a,b", 2, 3)]),
+        ("1;2;3;9\n2;2;4;9\n", None, [(1, 2, 3), (2, 2, 4)]),
+        ("a;b,c;d,3\nb,c,4\n", None, [("a;b", "c;d", 3), ("b", "c", 4)]),
+        ("1,2,3,x;y;z;a\n1,3,4,x;y\n", [0, 1, 2], [(1, 2, 3), (1, 3, 4)]),
+        ("1\t2\t3\ta,b,c\n", [0, 1, 2], [(1, 2, 3)]),
+        ("\ufeffuser,item,rating\n1,2,3\n", ["user", "item", "rating"], [(1, 2, 3)]),
+        ("1_0,1,3\n10,1,4\n", None, [("1_0", 1, 3), ("10", 1, 4)]),
+        ("True,1.50,3\nFalse,1.5,2\n", None, [("True", "1.50", 3), ("False", "1.5", 2)]),
+        ("1.0,1,3\n2.0,2,2\n", None, [(1, 1, 3), (2, 2, 2)]),
+        ("12345678901234567891,1.5,3\n12345678901234567892,1e3,3\n", None,
+         [(12345678901234567891, "1.5", 3), (12345678901234567892, "1e3", 3)]),
+    ],
+)  # fmt: skip
+def test_odd_files_are_read_as_they_are_meant(tmp_path, text, columns, rows):
+    path = tmp_path / "ratings.csv"
+    path.write_text(text)
+    frame = read_ratings(path, columns=columns).frame()[["user", "item", "rating"]]
+    assert list(frame.itertuples(index=False, name=None)) == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "complaint"),
+    [
+        ("1;2;3,5;8812,1\n", {}, "rating '3,5', with a decimal comma; write it with a point, 3.5"),
+        ("1,2,x\n1,3,4\n", {"columns": [0, 1, 2]}, "Row 1 has the rating 'x'"),
+        ("1,2,\n1,3,4\n", {"columns": [0, 1, 2]}, "Row 1 has the rating nan"),
+        ("user,user,item,rating\n1,1,2,3\n", {}, "names 2 columns 'user'"),
+        ("a,a,b,c\n1,1,2,3\n", {"columns": ["a", "b", "c"]}, "several columns 'a'"),
+        ("1,2,3\n", {"columns": [0, 0, 2]}, "A column is named twice"),
+        ("1,2,3\n", {"columns": [-1, 0, 1]}, "check separator and columns"),
+        ("1,2,3\n", {"separator": ",,"}, "',,' is no separator"),
+        ("1,2,3\n", {"encoding": "no such"}, "unknown encoding"),
+        ("a\0b,2,3\n", {}, "NUL characters"),
+    ],
+)
+def test_odd_files_are_refused_with_the_reason(tmp_path, text, options, complaint):
+    path = tmp_path / "ratings.csv"
+    path.write_text(text)
+    with pytest.raises(RatingsError, match=complaint) as caught:
+        read_ratings(path, **options)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("column", ["user", "item", "rating", "time"])
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "string", "boolean"])
+def test_a_missing_value_of_a_nullable_column_is_named_by_its_row(column, dtype):
+    frame = pd.DataFrame({name: [1, 0, 2] for name in ("user", "item", "rating", "time")})
+    whole = frame.assign(rating=[1, 2, 3]).astype("Int64")
+    ratings = Ratings.from_frame(whole, time="time")
+    assert ratings.user_ids.dtype == ratings.times.dtype == np.int64
+    values = {"string": ["1", pd.NA, "2"], "boolean": [True, pd.NA, True]}
+    holed = whole.assign(**{column: pd.array(values.get(dtype, [1, pd.NA, 2]), dtype=dtype)})
+    with pytest.raises(RatingsError, match=f"Row 2 has (no|the) {column}"):
+        Ratings.from_frame(holed, time="time")
+
+
+def test_columns_that_cannot_be_meant_are_refused():
+    frame = pd.DataFrame([[1, 2, 3, 4]], columns=["user", "user", "item", "rating"])
+    with pytest.raises(RatingsError, match="2 columns 'user'; drop or rename"):
+        Ratings.from_frame(frame)
+    dates = pd.DataFrame({"user": [1], "item": [1], "rating": pd.to_datetime(["2020-01-01"])})
+    with pytest.raises(RatingsError, match="'rating' holds datetime64"):
+        Ratings.from_frame(dates)

@@ -257,3 +257,51 @@ def test_it_says_what_it_is():
 def test_what_is_not_fitted_says_so(ask):
     with pytest.raises(NotFittedError, match="call fit, or load one"):
         ask(Recommender())
+
+
+@pytest.mark.parametrize(
+    ("ask", "complaint"),
+    [
+        (lambda model: model.predict(100, ["film 1", "film 2"]), "1 users and 2 items"),
+        (lambda model: model.predict(100, ["film 1"] * 2, "fallback"), "1 users and 2 items"),
+        (lambda model: model.predict(numpy.ones((2, 2)), [1]), "A table is no list of users"),
+        (lambda model: model.recommend([]), "No user is named"),
+        (lambda model: model.recommend(100, k=2.5), "k must be at least 1 and whole, not 2.5"),
+        (lambda model: model.recommend(100, k=True), "k must be at least 1"),
+        (lambda model: model.similar_items("film 1", k=0), "k must be at least 1"),
+        (lambda model: model.similar_items(["film 1"]), "which cannot be an id"),
+        (lambda model: model.evaluate(table(), k=0), "k must be at least 1"),
+        (lambda model: model.evaluate(table(), unknown="no"), "'error' or 'fallback'"),
+        (lambda model: model.evaluate(table()[:0]), "empty"),
+    ],
+)
+def test_questions_without_an_answer_are_refused(ask, complaint):
+    with pytest.raises((ConfigurationError, RatingsError), match=complaint):
+        ask(fitted(num_epochs=1))
+
+
+def test_nothing_asked_is_nothing_answered():
+    for unknown in ("error", "fallback"):
+        assert fitted(num_epochs=1).predict([], [], unknown).shape == (0,)
+
+
+def test_there_are_no_more_places_than_items():
+    found = fitted(num_epochs=1).evaluate(table(), k=100_000).ranking
+    assert found == fitted(num_epochs=1).evaluate(table(), k=40).ranking
+    assert found.k == 40
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("num_hidden", 0), ("num_hidden", 2.5), ("num_hidden", [3, 0, 3]), ("num_hidden", "6"),
+        ("num_epochs", 0), ("num_epochs", True), ("batch_size", 0), ("batch_size", None),
+        ("patience", 0), ("pretrain_epochs", -1), ("random_state", -1), ("random_state", 2**32),
+        ("learning_rate", -1), ("learning_rate_decay", float("inf")), ("weight_decay", "x"),
+        ("dropout", 1), ("input_dropout", -0.1), ("averaging", 1), ("init_sigma", -1),
+        ("cold_rating", float("nan")), ("finetuning_rate", -1), ("decay_power", -1),
+    ],
+)  # fmt: skip
+def test_settings_out_of_their_bounds_are_refused(name, value):
+    with pytest.raises(ConfigurationError, match=f"^{name} must be .*, not .*\\.$"):
+        fitted(**{name: value})

@@ -116,7 +116,7 @@ def test_two_tables_that_do_not_fit_are_refused():
         given_split(numbers, text)
 
 
-@pytest.mark.parametrize("ratio", [0, 1, -0.1, float("nan")])
+@pytest.mark.parametrize("ratio", [0, 1, -0.1, float("nan"), "half", None])
 def test_ratios_outside_0_to_1_are_refused(ratio):
     with pytest.raises(ConfigurationError, match="between 0 and 1"):
         random_split(table(range(10)), ratio)
@@ -129,3 +129,8 @@ def test_what_cannot_be_split_is_refused():
         last_split(table([1, 1]))
     with pytest.raises(ConfigurationError, match="at least 1"):
         leave_k_split(table([1, 1]), 0)
+    for seed in (-1, 0.5, None):
+        with pytest.raises(ConfigurationError, match="seed must be at least 0 and whole"):
+            random_split(table([1, 1]), seed=seed)
+    with pytest.raises(ConfigurationError, match="k must be at least 1 and whole"):
+        leave_k_split(table([1, 1]), 1.5)
