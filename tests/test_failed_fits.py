@@ -156,7 +156,7 @@ WRONG = {
     for each in fields(Parameters)
     if "float" in str(each.type)
 }
-WRONG.update(dict.fromkeys(["user_regularisation", "item_regularisation"], [math.nan, -0.1]))
+WRONG.update({f"{side}_regularisation": [math.nan, -0.1] for side in ("user", "item")})
 WRONG["cold"] = [math.nan, math.inf]
 CASES = [(name, value) for name, values in WRONG.items() for value in values]
 
