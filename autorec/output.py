@@ -116,7 +116,7 @@ def _kind(path: Path) -> int | None:
         return None
     except NotADirectoryError:
         raise ConfigurationError(
-            f"{path.parent} is no folder, so {path.name} cannot be in it; name a file elsewhere."
+            f"{path} cannot be written ({path.parent} is no folder); name another file."
         ) from None
     except OSError as error:
         raise _refused(path, error) from error
