@@ -53,24 +53,30 @@ def write_listing(
         _show(batches)
         return
     for number, batch in enumerate(batches):
-        if format == "csv":
-            text = batch.to_csv(index=False, header=number == 0, float_format="%.6g")
-        else:
-            text = batch.to_json(orient="records", lines=True, force_ascii=False)
-        _write(text, file, format)
+        _write(_text(batch, format, number == 0, file), file)
 
 
-def _write(text: str, file: IO[str], format: str) -> None:
-    # Without errors="strict", which stdout need not have: an id that is escaped is another id.
-    encoding = getattr(file, "encoding", None) or "utf-8"
+def _text(batch: pd.DataFrame, format: Format, first: bool, file: IO[str]) -> str:
+    """Return a batch in a format, as the encoding of a file can have it."""
+    encoding = file.encoding or "utf-8"
     try:
+        if format == "csv":
+            text = str(batch.to_csv(index=False, header=first, float_format="%.6g"))
+        else:
+            text = str(batch.to_json(orient="records", lines=True, force_ascii=False))
         if not text.isascii():
-            text.encode(encoding)
+            text.encode(encoding)  # strictly, unlike stdout: an id that is escaped is another id
+        return text
     except UnicodeEncodeError as error:
+        if format == "json":  # which has a way to write any character
+            return str(batch.to_json(orient="records", lines=True, force_ascii=True))
         raise ConfigurationError(
-            f"{text[error.start]!a} cannot be written in {encoding}, stdout's encoding; "
-            "set PYTHONIOENCODING=utf-8, or name a file with -o."
+            f"{error.object[error.start]!a} cannot be written in {encoding}; set "
+            "PYTHONIOENCODING=utf-8, name a file with -o, or choose --format json."
         ) from error
+
+
+def _write(text: str, file: IO[str]) -> None:
     try:
         file.write(text)
     except BrokenPipeError:

@@ -43,7 +43,7 @@ def written(path: Path | None) -> Iterator[IO[str]]:
     descriptor = None if path is None else _descriptor(path)
     if path is None or descriptor == 1:
         if stdout_is_closed():
-            raise OSError(errno.EBADF, "It is closed, so the result has nowhere to go", "stdout")
+            raise OSError("stdout is closed, so the result has nowhere to go.")
         yield sys.stdout
     elif descriptor is not None or _is_stream(path):
         handle = _open_stream(path) if descriptor is None else _duplicate(path, descriptor)
@@ -116,7 +116,7 @@ def _kind(path: Path) -> int | None:
         return None
     except NotADirectoryError:
         raise ConfigurationError(
-            f"{path.parent} is no folder, so {path.name} cannot be in it; name a file elsewhere."
+            f"{path} cannot be written ({path.parent} is no folder); name another file."
         ) from None
     except OSError as error:
         raise _refused(path, error) from error
