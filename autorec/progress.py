@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 from ._mxnet import np
 from .history import History
+from .state import check_like
 
 
 @dataclass
@@ -36,10 +37,20 @@ class Progress:
 
     @classmethod
     def resume(cls, net: Any, history: History, state: Mapping[str, Any]) -> Progress:
-        """Return the progress that a checkpoint has, and give the net its last weights."""
+        """Return the progress that a checkpoint has, and give the net its last weights.
+
+        Raises
+        ------
+        ValueError, LookupError, TypeError
+            If it is not one of such a net.
+        """
         (first, *_) = net.collect_params().values()
         context = first.list_ctx()[0]
         names = _names(net)
+        wanted = dict(zip(names, (each.data() for each in net.collect_params().values())))
+        for part in ("weights", "mean", "best"):
+            if part == "weights" or state[part]:
+                check_like(wanted, state[part], part)
         last, mean, best = (
             [np.array(part[name], part[name].dtype, ctx=context) for name in names if name in part]
             for part in (state["weights"], state["mean"], state["best"])

@@ -21,7 +21,7 @@ from .evaluation import Accuracy, accuracy, predict_cells
 from .history import Epoch, History
 from .interactions import Interactions, View
 from .model import AutoRec
-from .persistence import load, save
+from .persistence import check_saveable, load, save
 from .presets import PRESETS
 from .pretraining import pretrain
 from .ranking import Ranking, ranking
@@ -207,6 +207,7 @@ decay_biases, decay_power, averaging, patience
             Itself.
         """
         ratings = as_ratings(ratings)
+        check_saveable(self, ratings)
         train = Interactions.from_ratings(ratings, self.view)
         validation_cells, test_cells = (
             None if part is None else Interactions.from_ratings(_under(ratings, part), self.view)

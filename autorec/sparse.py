@@ -21,6 +21,7 @@ from ._mxnet import autograd, np
 from .errors import ConfigurationError
 from .interactions import Interactions
 from .model import AutoRec
+from .state import check_like
 from .steps import encoder_layers, make_trainer, optimizer_state, restore_optimizer
 from .workers import Workers
 
@@ -230,6 +231,7 @@ class SparseSteps:
         restore_optimizer(self.trainer, state["trainer"])
         if self._adam is not None:
             self._adam.encoder, self._adam.decoder = self._matrices()
+            check_like({"steps": 0, "states": self._adam.states}, state["adam"], "adam")
             self._adam.steps, self._adam.states = state["adam"]["steps"], state["adam"]["states"]
 
 

@@ -211,10 +211,10 @@ def fit(
         for context in contexts:  # gives the parameters their shapes, and draws the weights
             net(np.zeros((1, train.shape[1]), ctx=context))
     if begun is not None:
-        state = begun.state()
-        progress = Progress.resume(net, begun.history, state)
-        steps.restore(state["steps"])
-        shuffle.bit_generator.state = state["shuffle"]
+        with begun.restored() as state:
+            progress = Progress.resume(net, begun.history, state)
+            steps.restore(state["steps"])
+            shuffle.bit_generator.state = state["shuffle"]
     if several:
         connect(steps.trainer)
     progress.history.compute = way
