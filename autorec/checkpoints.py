@@ -383,5 +383,5 @@ def _trusting(path: Path) -> Iterator[None]:
         OverflowError,
         RecursionError,
     ) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DataCorruptError(f"{path} does not hang together ({reason}).") from error

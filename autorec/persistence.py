@@ -111,7 +111,7 @@ def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
         except ConfigurationError:
             raise
         except _WRONG as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ModelError(f"{folder} does not hang together ({reason}).") from error
 
 
