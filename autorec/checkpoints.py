@@ -1,6 +1,7 @@
 """Checkpoints: all that a run carries from epoch to epoch, so that it goes on as if never stopped.
 
-A checkpoint is a folder, epoch-0012 for example, see `checkpoint_folder`.
+A checkpoint is a folder, epoch-0012 for example, see `storage`: its arrays, and a manifest with all
+that is none.
 """
 
 from __future__ import annotations
@@ -9,26 +10,30 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy
 
-from .checkpoint_folder import (
-    packed,
-    read_arrays,
-    read_body,
+from .errors import ConfigurationError, DataCorruptError, TrainingError
+from .history import History
+from .npz import stored_arrays, write_npz
+from .state import packed, unpacked
+from .storage import (
+    CHECKPOINT,
+    MANIFEST,
+    locked,
+    read_folder,
     remove_folder,
-    remove_leftovers,
-    unpacked,
     write_folder,
 )
-from .errors import ConfigurationError, DataCorruptError, TrainingError
-from .history import Epoch, History
 
-_NAME = re.compile(r"epoch-(\d{4,})")
+_NAME = re.compile(r"epoch-(\d{4,9})")
+#: How long a run waits for one that has just been stopped to write its last checkpoint.
+_PATIENCE = 2.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,6 @@ class Checkpoint:
     history: History
     settings: Mapping[str, Any]
     note: Mapping[str, Any]
-    _tree: Any = field(repr=False)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Checkpoint:
@@ -66,29 +70,37 @@ class Checkpoint:
             If it is damaged, incomplete, no checkpoint or of a newer format.
         """
         path = Path(path)
-        body = read_body(path)
-        try:
-            history = History([Epoch(**epoch) for epoch in body["history"]])
-            return cls(path, len(history), history, body["settings"], body["note"], body["state"])
-        except (KeyError, TypeError) as error:
-            raise DataCorruptError(f"{path} does not hang together.") from error
+        with read_folder(path, CHECKPOINT) as (body, _), _trusting(path):
+            history = History.from_rows(body["history"])
+            named = _NAME.fullmatch(path.name)
+            if not history.epochs or (named and int(named[1]) != len(history)):
+                raise ValueError(f"it has {len(history)} epochs")
+            if not isinstance(body["settings"], dict) or not isinstance(body["note"], dict):
+                raise ValueError("settings and note are no mappings")
+            return cls(path, len(history), history, body["settings"], body["note"])
 
-    def state(self) -> dict[str, Any]:
-        """Return what `CheckpointWriter.add` was given, with NumPy's arrays for MXNet's.
+    @contextmanager
+    def restored(self) -> Iterator[dict[str, Any]]:
+        """Give what `CheckpointWriter.add` got, with NumPy's arrays for MXNet's, to go on from.
 
         Raises
         ------
         DataCorruptError
-            If it is damaged.
+            If it is damaged, or what is done with it shows that no such run has written it.
         """
-        state: dict[str, Any] = unpacked(self._tree, read_arrays(self.path))
-        return state
+        with _trusting(self.path):
+            with read_folder(self.path, CHECKPOINT) as (body, files):
+                arrays = stored_arrays(files["arrays.npz"])
+                read = {name: stored.read() for name, stored in arrays.items()}
+                state: dict[str, Any] = unpacked(body["state"], read)
+            yield state
 
     @property
     def weights(self) -> dict[str, Any]:
         """The weights of the last epoch by name, for `fit` to start another run from."""
-        found: dict[str, Any] = self.state()["weights"]
-        return found
+        with self.restored() as state:
+            found: dict[str, Any] = state["weights"]
+            return found
 
     def check(self, settings: Mapping[str, Any], num_epochs: int) -> None:
         """Refuse to go on with other settings or ratings than the run began with.
@@ -100,13 +112,14 @@ class Checkpoint:
         """
         wanted = _plain(settings)
         names = [*self.settings, *(name for name in wanted if name not in self.settings)]
-        differing = [
-            f"other {name}"
-            if name.endswith("ratings")
-            else f"{name} {self.settings.get(name)}, not {wanted.get(name)}"
-            for name in names
-            if self.settings.get(name) != wanted.get(name)
-        ]
+        with _trusting(self.path):
+            differing = [
+                f"other {name}"
+                if name.endswith("ratings")
+                else f"{name} {self.settings.get(name)}, not {wanted.get(name)}"
+                for name in names
+                if self.settings.get(name) != wanted.get(name)
+            ]
         if differing:
             raise ConfigurationError(
                 f"{self.path} was made with {'; '.join(differing)}: resume with what the run began "
@@ -162,10 +175,16 @@ class Checkpoints:
 
     def epochs(self) -> list[int]:
         """Return the epochs that have a checkpoint, in order."""
+        return sorted(
+            epoch for epoch, path in self._folders().items() if (path / MANIFEST).is_file()
+        )
+
+    def _folders(self) -> dict[int, Path]:
+        """Return the folders by epoch, also those of half a checkpoint."""
         if not self.folder.is_dir():
-            return []
-        matches = [_NAME.fullmatch(path.name) for path in self.folder.iterdir()]
-        return sorted(int(match[1]) for match in matches if match)
+            return {}
+        matches = [(_NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
+        return {int(match[1]): path for match, path in matches if match}
 
     def latest(self) -> Checkpoint | None:
         """Return the latest checkpoint that is whole; None where there is none at all.
@@ -182,6 +201,8 @@ class Checkpoints:
             try:
                 found = Checkpoint.read(self.path(epoch))
             except DataCorruptError as error:
+                if epoch not in self.epochs():  # a run that goes on has removed it
+                    return self.latest()
                 failure = failure or error
                 warnings.warn(f"{error} It is passed over for an earlier one.", stacklevel=2)
             else:
@@ -207,12 +228,16 @@ class Checkpoints:
         """
         if resume is True:
             return self.latest()
-        here = resume and resume.path.resolve().parent == self.folder.resolve()
+        self.check_free(resume or None)
+        return resume or None
+
+    def check_free(self, begun: Checkpoint | None) -> None:
+        """Refuse a folder with checkpoints of another run than one goes on from."""
+        here = begun and begun.path.resolve().parent == self.folder.resolve()
         if not here and self.epochs():
             raise ConfigurationError(
                 f"{self.folder} has checkpoints already; resume their run, or name a new folder."
             )
-        return resume or None
 
     def save(
         self,
@@ -241,7 +266,8 @@ class Checkpoints:
             "state": state,
         }
         path = self.path(len(history))
-        write_folder(path, body, arrays)
+        files = {"arrays.npz": lambda file: write_npz(file, arrays)}
+        write_folder(path, CHECKPOINT, body, files)
         return path
 
     def prune(self, history: History) -> None:
@@ -252,17 +278,19 @@ class Checkpoints:
         history : History
             Checkpoints of later epochs than its last are left alone: the run will replace them.
         """
-        epochs = [epoch for epoch in self.epochs() if epoch <= len(history)]
-        for epoch in set(epochs[: -self.keep]) - {history.best.epoch}:
-            remove_folder(self.path(epoch))
-        remove_leftovers(self.folder)
+        whole = self.epochs()
+        epochs = [epoch for epoch in whole if epoch <= len(history)]
+        keep = {*epochs[-self.keep :], history.best.epoch, *whole[len(epochs) :]}
+        for epoch, path in self._folders().items():
+            if epoch not in keep or epoch not in whole:
+                remove_folder(path, CHECKPOINT)
 
 
 class CheckpointWriter:
     """The checkpoints of one run, while it runs: a context for its epochs.
 
     However it is left, the last epoch that was added is written. What `TrainingError` says is
-    completed by the checkpoint that there is to go back to.
+    completed by the checkpoint that there is to go back to. No other run can write to the folder.
 
     Parameters
     ----------
@@ -277,7 +305,9 @@ class CheckpointWriter:
         self, checkpoints: Checkpoints, settings: Mapping[str, Any], resumed_from: Checkpoint | None
     ) -> None:
         self._checkpoints, self._settings = checkpoints, settings
+        self._resumed_from = resumed_from
         self._last = resumed_from and resumed_from.path
+        self._stack = ExitStack()
         self._waiting: tuple[Any, dict[str, Any], History] | None = None
 
     def add(self, history: History, state: Mapping[str, Any]) -> None:
@@ -315,10 +345,20 @@ class CheckpointWriter:
             self._checkpoints.prune(history)
 
     def __enter__(self) -> CheckpointWriter:
+        folder = self._checkpoints.folder
+        busy = ConfigurationError(
+            f"Another run leaves its checkpoints in {folder}; name a new folder, or wait for it."
+        )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            stack.enter_context(locked(folder, _PATIENCE, busy))
+            self._checkpoints.check_free(self._resumed_from)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        self._write()
+        with self._stack:
+            self._write()
         if isinstance(error, TrainingError) and self._last is not None:
             said = str(error).rstrip(".")
             raise TrainingError(f"{said} (the last good checkpoint is {self._last}).") from error
@@ -327,3 +367,22 @@ class CheckpointWriter:
 def _plain(values: Mapping[str, Any]) -> Any:
     """Return values as they come back from JSON; NumPy's numbers become Python's."""
     return json.loads(json.dumps(dict(values), default=lambda number: number.item()))
+
+
+@contextmanager
+def _trusting(path: Path) -> Iterator[None]:
+    """Say what a checkpoint's content turns out not to be, although its checksums are right."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DataCorruptError(f"{path} does not hang together ({reason}).") from error

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Callable
 
 
 @contextmanager
@@ -22,18 +23,46 @@ def replacing(path: Path) -> Iterator[Path]:
     path : Path
         In a folder that exists.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{path.suffix}")
+    temporary.open("xb").close()  # open, unlike tempfile, lets the umask have its way
     try:
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, path)
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
+
+
+def write_checked(path: Path, write: Callable[[IO[bytes]], Any]) -> dict[str, Any]:
+    """Write a file, bring it to the disk, and read it back.
+
+    Parameters
+    ----------
+    path : Path
+    write : callable
+        Given a file to write bytes to, from its beginning to its end.
+
+    Returns
+    -------
+    dict
+        Its "size" and "sha256".
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or what is there afterwards is not what was written.
+    """
+    with path.open("wb", buffering=0) as raw:
+        sink = _Sink(raw)
+        with io.BufferedWriter(sink) as file:
+            write(file)
+        os.fsync(raw.fileno())
+    with path.open("rb") as file:
+        found = {"size": os.fstat(file.fileno()).st_size, "sha256": sha256(file)}
+    if found != {"size": sink.size, "sha256": sink.digest.hexdigest()}:
+        raise OSError(f"{path} does not hold what was written to it; check the disk.")
+    return found
 
 
 def sync_folder(folder: Path) -> None:
@@ -53,7 +82,18 @@ def sha256(file: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
+class _Sink(io.RawIOBase):
+    """A file that takes the checksum of what is written, on its way."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self.digest, self.size = hashlib.sha256(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        count = self._file.write(data) or 0
+        self.digest.update(data[:count])
+        self.size += count
+        return count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import pandas as pd
@@ -59,6 +59,25 @@ class History:
 
         best = min(self.epochs, key=rmse)
         return self.epochs[-1] if best.validation_rmse is None else best
+
+    @classmethod
+    def from_rows(cls, rows: Any) -> History:
+        """Return the history whose epochs are so many mappings, as `asdict` makes them.
+
+        Raises
+        ------
+        ValueError
+            If they are not.
+        """
+        names = {each.name for each in fields(Epoch)}
+        for number, row in enumerate(rows if isinstance(rows, list) else [None], 1):
+            right = isinstance(row, dict) and row.keys() == names and row["epoch"] == number
+            for name in names if right else ():
+                empty = row[name] is None and name in ("validation_rmse", "test_rmse")
+                right = right and (empty or type(row[name]) in (int, float))
+            if not right:
+                raise ValueError(f"epoch {number} of the history is none")
+        return cls([Epoch(**row) for row in rows])
 
     def frame(self) -> pd.DataFrame:
         """Return a table with one row an epoch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, Literal, Optional
@@ -114,9 +115,10 @@ def similar_command(
 def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
     """Tell what a model is and what it was made from; its checksums are checked."""
     loaded = _load(model, "cpu")
-    from .model_folder import read_model
+    from .storage import MODEL, read_folder
 
-    manifest, files = read_model(_folder(model))
+    with read_folder(_folder(model), MODEL) as (manifest, files):
+        size = sum(os.fstat(file.fileno()).st_size for file in files.values())
     ratings, best = loaded.ratings_, loaded.history_.best
     rows: dict[str, Any] = {
         "view": loaded.view,
@@ -127,7 +129,7 @@ def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
         "epochs": len(loaded.history_),
         "train RMSE": best.train_rmse,
         "validation RMSE": best.validation_rmse,
-        "bytes": sum(path.stat().st_size for path in files.values()),
+        "bytes": size,
         "sha256 of the ratings": manifest["sha256_ratings"],
     }
     usual = type(loaded)().get_params()

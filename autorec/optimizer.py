@@ -9,6 +9,7 @@ import numpy
 
 from ._mxnet import gluon, mx, np
 from .errors import ConfigurationError
+from .state import check_like, check_number
 from .workers import Workers
 
 
@@ -80,6 +81,8 @@ def restore_optimizer(trainer: Any, state: Mapping[str, Any]) -> None:
     ------
     ConfigurationError
         If it is of one optimizer for all devices, and the trainer has one on each, or the reverse.
+    ValueError, LookupError, TypeError
+        If it is not one of such an optimizer and such parameters.
     """
     init_kvstore(trainer)
     updaters = _updaters(trainer)
@@ -88,12 +91,48 @@ def restore_optimizer(trainer: Any, state: Mapping[str, Any]) -> None:
             "The optimizer's state is not kept where it was; set the environment's "
             "MXNET_UPDATE_ON_KVSTORE as when the run began."
         )
+    _check_optimizer(trainer, state)
     vars(trainer.optimizer).update(_as_mxnet(state["optimizer"]))
     trainer.optimizer._set_current_context(0)
     for updater, states in zip(updaters, state["updaters"]):
         updater.states = _as_mxnet(states)
         # Each is taken to its device by the next step.
         updater.states_synced = dict.fromkeys(states, False)
+
+
+#: What optimizers count and remember in numbers; all else that they have stays as it was made.
+_MOVING = ("lr", "rescale_grad", "num_update", "m_schedule", "last_lr", "cur_lr", "skip", "lbmult")
+#: What they remember of each parameter, outside their states.
+_BY_PARAMETER = ("cumgrads", "weight_previous")
+
+
+def _check_optimizer(trainer: Any, state: Mapping[str, Any]) -> None:
+    """Refuse a state that the optimizer could not have come to: MXNet would take it, and fail."""
+    weights = [parameter.list_data()[0].as_nd_ndarray() for parameter in trainer._params]
+    made, found = optimizer_state(trainer)["optimizer"], state["optimizer"]
+    check_like(dict.fromkeys(made), dict.fromkeys(found), "optimizer")
+    for name, value in found.items():
+        if name == "_all_index_update_counts":
+            for counts in value.values():
+                for index, count in counts.items():
+                    check_like(0, count, f"{name}/{weights[index] is None}")
+        elif name in _BY_PARAMETER:
+            for index, each in value.items():
+                parts = each.values() if isinstance(each, dict) else [each]
+                for part in parts:
+                    if isinstance(part, numpy.ndarray):
+                        check_like(weights[index], part, f"{name}/{index}")
+                    elif part is not None:
+                        check_number(part, f"{name}/{index}")
+        elif name in _MOVING:
+            if value is not None:
+                check_like(0, value, name)
+        elif value != made[name]:
+            raise ValueError(f"optimizer/{name} is not what this run makes")
+    for states in state["updaters"]:
+        for index, each in states.items():
+            fresh = trainer.optimizer.create_state_multi_precision(index, weights[index])
+            check_like(fresh, each, f"updaters/{index}")
 
 
 def _updaters(trainer: Any) -> list[Any]:

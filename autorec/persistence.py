@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._mxnet import from_any_thread
+from ._mxnet import from_any_thread, mx
+from ._mxnet import np as mxnp
 from .devices import contexts
 from .errors import ConfigurationError, ModelError, RatingsError
-from .history import Epoch, History
+from .history import History
 from .interactions import Interactions
-from .model_folder import read_model, write_model
+from .npz import stored_arrays, write_npz
+from .params import stored_params, write_params
 from .ratings import Ratings
+from .storage import MODEL, check_place, locked, read_folder, write_folder
 from .versions import versions
+
+#: What comes of content that is not what it should be.
+_WRONG = LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
+#: How long a save waits for another one to the same folder.
+_PATIENCE = 60.0
 
 
 @from_any_thread
@@ -41,11 +52,14 @@ def save(model: Any, folder: Path) -> Path:
     NotFittedError
         If the model is not fitted.
     ModelError
-        If the folder holds something else.
+        If the folder holds something else, or another process writes to it all the time.
+    RatingsError, ConfigurationError
+        As `check_saveable`.
     """
     ratings: Ratings = model.ratings_
-    manifest = {
-        "config": model.get_params(),
+    check_saveable(model, ratings)
+    body = {
+        "config": _plain_config(model),
         "scale": list(model.scale_),
         "typical_count": model.net_.typical_count,
         "users": _listed(ratings.user_ids),
@@ -61,20 +75,24 @@ def save(model: Any, folder: Path) -> Path:
     }
     if ratings.times is not None:
         arrays["times"] = ratings.times
-    write_model(
-        folder,
-        manifest,
-        {
-            "weights.params": lambda file: model.net_.save_parameters(str(file)),
-            "ratings.npz": lambda file: np.savez_compressed(file, **arrays),
-        },
-    )
+    parameters = model.net_._collect_params_with_prefix().items()
+    weights = {name: parameter.list_data()[0] for name, parameter in parameters}
+    files = {
+        "weights.params": lambda file: write_params(file, weights),
+        "ratings.npz": lambda file: write_npz(file, arrays, packed=True),
+    }
+    check_place(folder, MODEL)
+    busy = ModelError(f"{folder} is being written to all the time; save to another folder.")
+    with locked(folder, _PATIENCE, busy):
+        write_folder(folder, MODEL, body, files)
     return folder
 
 
 @from_any_thread
 def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
     """Read a recommender that `save` wrote.
+
+    What is in the folder may be a stranger's: all of it is checked before it is used.
 
     Parameters
     ----------
@@ -89,41 +107,222 @@ def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
     ModelError
         If the folder holds no model, or a damaged one, or one of a newer format.
     """
-    manifest, files = read_model(folder)
+    with read_folder(folder, MODEL) as (body, files):
+        try:
+            return _restored(cls, body, files, devices)
+        except ConfigurationError:
+            raise
+        except _WRONG as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelError(f"{folder} does not hang together ({reason}).") from error
+
+
+def check_saveable(model: Any, ratings: Ratings) -> None:
+    """Refuse, before any training, what could not be saved afterwards.
+
+    Parameters
+    ----------
+    model : Recommender
+    ratings : Ratings
+
+    Raises
+    ------
+    RatingsError
+        If an id would not come back from a file as it is: it is not a number, text or a time.
+    ConfigurationError
+        If a parameter is of another type than it should be.
+    """
     try:
-        model = cls(**manifest["config"])
-        if devices is not None:
-            model.devices = devices
-        with np.load(files["ratings.npz"], allow_pickle=False) as arrays:
-            model.ratings_ = Ratings(
-                **arrays,
-                user_ids=_ids(manifest["users"]),
-                item_ids=_ids(manifest["items"]),
-            )
-        if model.ratings_.checksum() != manifest["sha256_ratings"]:
-            raise RatingsError("the ratings are not those of the manifest")
-        model.scale_ = manifest["scale"][0], manifest["scale"][1]
-        model.history_ = History([Epoch(**epoch) for epoch in manifest["history"]])
-        model.inputs_ = Interactions.from_ratings(model.ratings_, model.view)
-        model.net_ = model.build_net(model.inputs_.shape[1], manifest["typical_count"])
-        # Gradients take as much memory as the weights, and a loaded net is not trained on.
-        model.net_.collect_params().setattr("grad_req", "null")
-        where = contexts(model.devices)
-        model.net_.load_parameters(str(files["weights.params"]), ctx=where)
-    except ConfigurationError:
-        raise
-    except (LookupError, TypeError, ValueError, AssertionError, OSError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ModelError(f"{folder} does not hang together ({reason}).") from error
+        _check_config(_plain_config(model), type(model))
+    except ValueError as error:
+        raise ConfigurationError(f"{error}.") from error
+    for kind, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
+        for each in ids if _form(ids) == "object" else ids[~_is_finite(ids)]:
+            if not _is_plain(each):
+                raise RatingsError(
+                    f"The {kind} {each!r:.60} ({type(each).__name__}) is an id that no saved model "
+                    "can hold; use numbers or text, str(id) for example."
+                )
+        if len(set(ids.tolist())) != len(ids):
+            raise RatingsError(f"A {kind} is there twice; give each an id of its own.")
+
+
+def _restored(cls: Any, body: Any, files: Mapping[str, IO[bytes]], devices: str | None) -> Any:
+    config = body["config"]
+    _check_config(config, cls)
+    model = cls(**config)
+    if devices is not None:
+        model.devices = devices
+    where = contexts(model.devices)
+    model.history_ = History.from_rows(body["history"])
+    if not model.history_.epochs:
+        raise ValueError("it has no epochs")
+    for name, version in body["versions"].items():
+        if not isinstance(version, str):
+            raise ValueError(f"the version of {name} is no text")
+    low, high = map(_number, body["scale"])
+    if low > high:
+        raise ValueError("its scale is upside down")
+    model.scale_ = low, high
+    count = body["typical_count"]
+    if count is not None and _number(count) <= 0:
+        raise ValueError("its typical count is not above 0")
+    model.ratings_ = _ratings(files["ratings.npz"], _ids(body["users"]), _ids(body["items"]))
+    if model.ratings_.checksum() != body["sha256_ratings"]:
+        raise ValueError("the ratings are not those of the manifest")
+    model.inputs_ = Interactions.from_ratings(model.ratings_, model.view)
+    if len(model.inputs_) != len(model.ratings_):
+        raise ValueError("it has two ratings of one item by one user")
+    columns = model.inputs_.shape[1]
+    weights = stored_params(files["weights.params"])
+    wanted = _shapes(model.num_hidden, columns)
+    if {name: stored.shape for name, stored in weights.items()} != wanted:
+        raise ValueError("the weights are not of the net's shapes")
+    model.net_ = model.build_net(columns, count)
+    # Gradients take as much memory as the weights, and a loaded net is not trained on.
+    model.net_.collect_params().setattr("grad_req", "null")
+    for name, parameter in model.net_._collect_params_with_prefix().items():
+        parameter.shape = weights[name].shape
+        parameter.initialize(mx.init.Zero(), ctx=where)
+        parameter.set_data(mxnp.array(weights[name].read()))
     return model
 
 
-def _listed(ids: NDArray[Any]) -> list[Any]:
+def _ratings(file: IO[bytes], user_ids: NDArray[Any], item_ids: NDArray[Any]) -> Ratings:
+    stored = stored_arrays(file)
+    types = {"users": np.int32, "items": np.int32, "values": np.float32, "times": np.int64}
+    shapes = {each.shape for each in stored.values()}
+    right = stored.keys() | {"times"} == types.keys() and len(shapes) == 1
+    if not right or any(each.dtype != types[name] for name, each in stored.items()):
+        raise ValueError("the ratings are not users, items and values, as many of each")
+    (shape,) = shapes
+    if len(shape) != 1 or not 0 < shape[0] <= len(user_ids) * len(item_ids):
+        raise ValueError("the ratings are not as many as its users can give its items")
+    ratings = Ratings(
+        **{name: each.read() for name, each in stored.items()}, user_ids=user_ids, item_ids=item_ids
+    )
+    for codes, ids in ((ratings.users, user_ids), (ratings.items, item_ids)):
+        if codes.min() < 0 or codes.max() >= len(ids):
+            raise ValueError("a rating is of nobody or of nothing")
+    if not np.isfinite(ratings.values).all():
+        raise ValueError("a rating is no finite number")
+    return ratings
+
+
+def _shapes(num_hidden: int | Sequence[int], columns: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a net's parameters by name."""
+    sizes = [num_hidden] if isinstance(num_hidden, int) else list(num_hidden)
+    single = len(sizes) == 1
+    names = ["encoder" if single else f"encoder.{i}" for i in range(len(sizes))] + ["decoder"]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, inside, outside in zip(names, [columns, *sizes], [*sizes, columns]):
+        shapes.update({f"{name}.weight": (outside, inside), f"{name}.bias": (outside,)})
+    return shapes
+
+
+def _plain_config(model: Any) -> dict[str, Any]:
+    """Return a recommender's parameters as they come back from JSON."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return [plain(each) for each in value]
+        return value.item() if isinstance(value, np.generic) else value
+
+    return {name: plain(value) for name, value in model.get_params().items()}
+
+
+def _check_config(config: Any, cls: Any) -> None:
+    """Refuse parameters that are not of the types of the defaults; ValueError."""
+    usual = {each.name: each.default for each in fields(cls) if each.init}
+    for name, value in config.items():
+        if name not in usual:
+            raise ValueError(f"there is no parameter {name!r}")
+        if name == "num_hidden":
+            sizes = value if isinstance(value, list) else [value]
+            right = bool(sizes) and all(type(size) is int and size >= 1 for size in sizes)
+        elif isinstance(usual[name], str):
+            right = isinstance(value, str)
+        elif value is None:
+            right = usual[name] is None
+        else:
+            right = isinstance(value, (int, float)) and abs(value) < 2**62
+            right = right and (not name.endswith("dropout") or 0 <= value < 1)
+        if not right:
+            raise ValueError(f"{name} cannot be {value!r:.60}")
+
+
+def _number(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise ValueError(f"{value!r:.60} is no finite number")
+    return float(value)
+
+
+def _form(ids: NDArray[Any]) -> str:
+    """Return the type that all ids are of, as NumPy writes it; else "object"."""
+    form = ids.dtype.newbyteorder("<").str
+    return form if _FORMS.fullmatch(form) else "object"
+
+
+_FORMS = re.compile(r"[<|]([iu][1248]|f[248]|b1|M8\[(ns|us|ms|s|m|h|D|W|M|Y)\])")
+
+
+def _is_finite(ids: NDArray[Any]) -> NDArray[np.bool_]:
+    finite: NDArray[np.bool_] = np.isfinite(ids)
+    return finite
+
+
+def _is_plain(each: Any) -> bool:
+    """Return whether an id comes back from JSON as it is: a finite number, or whole text."""
+    plain = each.item() if isinstance(each, np.generic) else each
+    if isinstance(plain, str):
+        return _is_text(plain)
+    whole = type(plain) in (bool, int) or (type(plain) is float and math.isfinite(plain))
+    return whole and str(plain) == str(each) and abs(plain) < 2**192
+
+
+def _is_text(text: str) -> bool:
+    """Return whether a text can be written, as one with half a character cannot."""
+    try:
+        return bool(text.encode() or True)
+    except UnicodeEncodeError:
+        return False
+
+
+def _listed(ids: NDArray[Any]) -> dict[str, Any]:
+    """Return ids for JSON, and the type that makes them the same again."""
+    form = _form(ids)
+    if form != "object":
+        same = ids.astype(form, copy=False)
+        return {"type": form, "ids": (same.view("<i8") if "M" in form else same).tolist()}
     # An array of objects may hold NumPy's numbers, which JSON does not know.
-    return [each.item() if isinstance(each, np.generic) else each for each in ids.tolist()]
+    plain = [each.item() if isinstance(each, np.generic) else each for each in ids.tolist()]
+    return {"type": form, "ids": plain}
 
 
-def _ids(listed: Any) -> NDArray[Any]:
-    # NumPy would make text of the numbers among text.
-    text = any(isinstance(each, str) for each in listed)
-    return np.array(listed, dtype=object) if text else np.asarray(listed)
+def _ids(stored: Any) -> NDArray[Any]:
+    """Return ids from what `_listed` made of them, or from the list that 0.1.0 wrote.
+
+    Raises
+    ------
+    ValueError
+        If they cannot have been ids.
+    """
+    typed = isinstance(stored, dict)
+    form, listed = (stored["type"], stored["ids"]) if typed else ("", stored)
+    if not set(map(type, listed)) <= {int, float, bool, str} or len(set(listed)) != len(listed):
+        raise ValueError("its ids are not numbers and text, or one is there twice")
+    if not all(_is_text(each) for each in listed if isinstance(each, str)):
+        raise ValueError("an id is no whole text")
+    if form == "object" or (not typed and any(isinstance(each, str) for each in listed)):
+        # NumPy would make text of the numbers among text.
+        ids = np.empty(len(listed), dtype=object)
+        ids[:] = listed
+        return ids
+    if not typed:
+        return np.asarray(listed)
+    if not isinstance(form, str) or not _FORMS.fullmatch(form):
+        raise ValueError("its ids are of an unknown type")
+    ids = np.array(listed, "<i8" if "M" in form else form)
+    if ids.tolist() != listed:
+        raise ValueError("its ids are not of their type")
+    return ids.view(form) if "M" in form else ids

@@ -27,7 +27,7 @@ from .fitted import Fitted
 from .history import Epoch, History
 from .interactions import Interactions
 from .model import AutoRec
-from .persistence import load, save
+from .persistence import check_saveable, load, save
 from .presets import Parameters, preset_parameters
 from .pretraining import pretrain
 from .ranking import Ranking, ranking
@@ -177,6 +177,7 @@ class Recommender(Fitted):
         """
         parameters = self.parameters
         ratings = as_ratings(ratings)
+        check_saveable(self, ratings)
         train = Interactions.from_ratings(ratings, parameters.view)
         parts = (None if part is None else _under(ratings, part) for part in (validation, test))
         chooser, held_out = (

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Callable
 
 from ._accuracy import Accuracy
 from .errors import ConfigurationError
-from .files import replacing
+from .files import replacing, write_checked
 from .history import History
+from .params import write_params
 from .plots import learning_curve
 from .ratings import Ratings
 from .versions import versions
@@ -94,10 +95,9 @@ def write_report(
     config : mapping
         What the run was asked to do.
     """
-    with replacing(folder / "model.params") as path:
-        net.save_parameters(str(path))
-    with replacing(folder / "curve.png") as path:
-        learning_curve(history, f"AutoRec on {facts['data']}").savefig(path)
+    parameters = net._collect_params_with_prefix().items()
+    weights = {name: parameter.list_data()[0] for name, parameter in parameters}
+    curve = learning_curve(history, f"AutoRec on {facts['data']}")
     metrics = {
         "test_rmse": test.rmse,
         "test_mae": test.mae,
@@ -110,8 +110,15 @@ def write_report(
         "config": dict(config),
         "versions": versions(),
     }
-    with replacing(folder / "metrics.json") as path:
-        path.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+    files: dict[str, Callable[[IO[bytes]], Any]] = {
+        "model.params": lambda file: write_params(file, weights),
+        "curve.png": lambda file: curve.savefig(file, format="png"),
+        "metrics.json": lambda file: file.write(text.encode()),
+    }
+    for name, write in files.items():
+        with replacing(folder / name) as path:
+            write_checked(path, write)
 
 
 def describe(

@@ -14,6 +14,7 @@ from .hyperparameters import Settings
 from .interactions import Interactions
 from .optimizer import make_trainer, optimizer_state, restore_optimizer
 from .sparse import input_values, matrices, rated_cells
+from .state import check_like
 from .steps import column_decays, loss_scale
 from .workers import Workers
 
@@ -145,6 +146,7 @@ class SparseSteps:
         restore_optimizer(self.trainer, state["trainer"])
         if self._adam is not None:
             self._adam.encoder, self._adam.decoder = self._matrices()
+            check_like({"steps": 0, "states": self._adam.states}, state["adam"], "adam")
             self._adam.steps, self._adam.states = state["adam"]["steps"], state["adam"]["states"]
 
 

@@ -26,6 +26,7 @@ from .interactions import Interactions
 from .interrupts import interrupts_held
 from .optimizer import init_kvstore
 from .sparse_steps import SparseSteps
+from .state import check_like
 from .steps import DenseSteps, Steps
 from .workers import Workers
 
@@ -245,16 +246,27 @@ class Run:
         self.best: list[Any] = []
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint; the net's parameters have their shapes."""
-        state = checkpoint.state()
-        context = next(iter(self.net.collect_params().values())).list_ctx()[0]
-        last, self.mean, self.best = (
-            [np.array(part[name], ctx=context) for name in _names(self.net) if name in part]
-            for part in (state["weights"], state["mean"], state["best"])
-        )
-        load_weights(self.net, last)
-        self.steps.restore(state["steps"])
-        self._shuffle.bit_generator.state = state["shuffle"]
+        """Go on from a checkpoint; the net's parameters have their shapes.
+
+        Raises
+        ------
+        DataCorruptError
+            If it is not one of such a run.
+        """
+        names, parameters = _names(self.net), list(self.net.collect_params().values())
+        context = parameters[0].list_ctx()[0]
+        wanted = dict(zip(names, (each.data() for each in parameters)))
+        with checkpoint.restored() as state:
+            for part in ("weights", "mean", "best"):
+                if part == "weights" or state[part]:
+                    check_like(wanted, state[part], part)
+            last, self.mean, self.best = (
+                [np.array(part[name], ctx=context) for name in names if name in part]
+                for part in (state["weights"], state["mean"], state["best"])
+            )
+            load_weights(self.net, last)
+            self.steps.restore(state["steps"])
+            self._shuffle.bit_generator.state = state["shuffle"]
         self.history = replace(checkpoint.history, compute=self.settings.compute)
 
     def remaining(self) -> Iterator[int]:

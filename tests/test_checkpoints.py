@@ -17,7 +17,7 @@ import pytest
 from test_training import assert_same, learned, low_rank_ratings, weights
 
 from autorec import AutoRec, Interactions, fit, random_split
-from autorec import checkpoint_folder as folder_module
+from autorec import storage as folder_module
 from autorec._mxnet import mx
 from autorec.checkpoints import Checkpoint, Checkpoints
 from autorec.errors import ConfigurationError, DataCorruptError, TrainingError

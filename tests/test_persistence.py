@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from autorec import Recommender
 from autorec.errors import AutorecError, ModelError
-from autorec.model_folder import read_model
 
 LONG = os.environ.get("AUTOREC_LONG") == "1"
 SMALL = {"num_hidden": 4, "num_epochs": 2, "learning_rate": 0.02, "devices": "cpu"}
