@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -57,9 +57,9 @@ def save(model: Any, folder: Path) -> Path:
         As `check_saveable`.
     """
     ratings: Ratings = model.ratings_
-    check_saveable(model, ratings)
+    check_saveable(ratings)
     body = {
-        "config": _plain_config(model),
+        "config": vars(model.parameters),
         "scale": list(model.scale_),
         "typical_count": model.net_.typical_count,
         "users": _listed(ratings.user_ids),
@@ -117,25 +117,18 @@ def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
             raise ModelError(f"{folder} does not hang together ({reason}).") from error
 
 
-def check_saveable(model: Any, ratings: Ratings) -> None:
+def check_saveable(ratings: Ratings) -> None:
     """Refuse, before any training, what could not be saved afterwards.
 
     Parameters
     ----------
-    model : Recommender
     ratings : Ratings
 
     Raises
     ------
     RatingsError
         If an id would not come back from a file as it is: it is not a number, text or a time.
-    ConfigurationError
-        If a parameter is of another type than it should be.
     """
-    try:
-        _check_config(_plain_config(model), type(model))
-    except ValueError as error:
-        raise ConfigurationError(f"{error}.") from error
     for kind, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
         for each in ids if _form(ids) == "object" else ids[~_is_finite(ids)]:
             if not _is_plain(each):
@@ -148,9 +141,10 @@ def check_saveable(model: Any, ratings: Ratings) -> None:
 
 
 def _restored(cls: Any, body: Any, files: Mapping[str, IO[bytes]], devices: str | None) -> Any:
-    config = body["config"]
-    _check_config(config, cls)
-    model = cls(**config)
+    try:
+        model = cls(**body["config"])
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
     if devices is not None:
         model.devices = devices
     where = contexts(model.devices)
@@ -218,37 +212,6 @@ def _shapes(num_hidden: int | Sequence[int], columns: int) -> dict[str, tuple[in
     for name, inside, outside in zip(names, [columns, *sizes], [*sizes, columns]):
         shapes.update({f"{name}.weight": (outside, inside), f"{name}.bias": (outside,)})
     return shapes
-
-
-def _plain_config(model: Any) -> dict[str, Any]:
-    """Return a recommender's parameters as they come back from JSON."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            return [plain(each) for each in value]
-        return value.item() if isinstance(value, np.generic) else value
-
-    return {name: plain(value) for name, value in model.get_params().items()}
-
-
-def _check_config(config: Any, cls: Any) -> None:
-    """Refuse parameters that are not of the types of the defaults; ValueError."""
-    usual = {each.name: each.default for each in fields(cls) if each.init}
-    for name, value in config.items():
-        if name not in usual:
-            raise ValueError(f"there is no parameter {name!r}")
-        if name == "num_hidden":
-            sizes = value if isinstance(value, list) else [value]
-            right = bool(sizes) and all(type(size) is int and size >= 1 for size in sizes)
-        elif isinstance(usual[name], str):
-            right = isinstance(value, str)
-        elif value is None:
-            right = usual[name] is None
-        else:
-            right = isinstance(value, (int, float)) and abs(value) < 2**62
-            right = right and (not name.endswith("dropout") or 0 <= value < 1)
-        if not right:
-            raise ValueError(f"{name} cannot be {value!r:.60}")
 
 
 def _number(value: Any) -> float:

@@ -177,7 +177,7 @@ class Recommender(Fitted):
         """
         parameters = self.parameters
         ratings = as_ratings(ratings)
-        check_saveable(self, ratings)
+        check_saveable(ratings)
         train = Interactions.from_ratings(ratings, parameters.view)
         parts = (None if part is None else _under(ratings, part) for part in (validation, test))
         chooser, held_out = (

@@ -180,7 +180,8 @@ def test_what_is_dropped_of_the_input_is_drawn_otherwise_but_as_often():
     for kind in (DenseSteps, SparseSteps):
         net = net_for(inputs, input_dropout=0.4)
         mx.random.seed(7)
-        steps = kind(net, inputs, [mx.cpu()], 1.0, "sgd", 0.0, 0.0)  # which learns nothing
+        chosen = Settings(loss="sum", optimizer="sgd", learning_rate=1e-30, weight_decay=0.0)
+        steps = kind(net, inputs, chosen, [mx.cpu()])  # which learns nothing
         errors = [float(steps.step(inputs.rated_rows())[0].sum()) for _ in range(200)]
         found.append((errors[0], numpy.mean(errors), numpy.std(errors) / 200**0.5))
     (first, mean, error), (other, other_mean, other_error) = found

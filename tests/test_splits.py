@@ -77,7 +77,7 @@ def test_k_ratings_of_each_user_with_more_are_held_out(users, k, seed):
 def test_the_folds_are_disjoint_and_complete(n, k, seed):
     ratings = table(range(n))
     if k > n:
-        with pytest.raises(ConfigurationError, match="from 2 to"):
+        with pytest.raises(ConfigurationError, match="k must be at most"):
             list(k_fold(ratings, k, seed))
         return
     folds = list(k_fold(ratings, k, seed))
@@ -118,7 +118,7 @@ def test_two_tables_that_do_not_fit_are_refused():
 
 @pytest.mark.parametrize("ratio", [0, 1, -0.1, float("nan"), "half", None])
 def test_ratios_outside_0_to_1_are_refused(ratio):
-    with pytest.raises(ConfigurationError, match="between 0 and 1"):
+    with pytest.raises(ConfigurationError, match="test_ratio must be"):
         random_split(table(range(10)), ratio)
 
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_split_is_refused():
     with pytest.raises(ConfigurationError, match="at least 1"):
         leave_k_split(table([1, 1]), 0)
     for seed in (-1, 0.5, None):
-        with pytest.raises(ConfigurationError, match="seed must be at least 0 and whole"):
+        with pytest.raises(ConfigurationError, match="seed must be"):
             random_split(table([1, 1]), seed=seed)
-    with pytest.raises(ConfigurationError, match="k must be at least 1 and whole"):
+    with pytest.raises(ConfigurationError, match="k must be a whole number"):
         leave_k_split(table([1, 1]), 1.5)
