@@ -104,4 +104,6 @@ def test_the_constraints_are_the_lock_without_hashes():
 
 @pytest.mark.parametrize("name", ["Makefile", ".ci/run", "pyproject.toml"])
 def test_no_host_is_named_where_packages_are_installed(name):
-    assert not re.search(r"://|--(extra-)?index|--find-links|--trusted-host", (ROOT / name).read_text())
+    assert not re.search(
+        r"://|--(extra-)?index|--find-links|--trusted-host", (ROOT / name).read_text()
+    )
