@@ -57,10 +57,7 @@ def execute(request, tmp_path_factory):
         packages, environment = NOTEBOOKS[name]
         for package in packages:
             if importlib.util.find_spec(package) is None:
-                pytest.skip(
-                    f"the notebook needs {package}, which is not installed; d2l, which brings "
-                    "Jupyter, is not for Python 3.12"
-                )
+                pytest.skip(f"the notebook needs {package}, which is not installed: make oracle")
         if name != "paper":
             request.getfixturevalue("ml_100k")
         from ipykernel.kernelspec import write_kernel_spec

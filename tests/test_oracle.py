@@ -10,7 +10,7 @@ import pytest
 import autorec
 from autorec._mxnet import gluon, mx, np
 
-pytest.importorskip("d2l", reason="d2l 1.0.3 cannot be installed on this Python")
+pytest.importorskip("d2l", reason="d2l is not installed: make oracle")
 matplotlib.use("Agg")
 
 NUM_USERS, NUM_ITEMS = 943, 1682
