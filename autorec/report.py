@@ -15,7 +15,7 @@ from .errors import ConfigurationError
 from .evaluation import Accuracy
 from .files import replacing
 from .history import History
-from .plots import learning_curve
+from .plots import learning_curve, matplotlib_settled
 from .ratings import Ratings
 from .versions import versions
 
@@ -96,7 +96,7 @@ def write_report(
     """
     with replacing(folder / "model.params") as path:
         net.save_parameters(str(path))
-    with replacing(folder / "curve.png") as path:
+    with replacing(folder / "curve.png") as path, matplotlib_settled(folder):
         learning_curve(history, f"AutoRec on {facts['data']}").savefig(path)
     metrics = {
         "test_rmse": test.rmse,
