@@ -29,8 +29,13 @@ WHEEL_FOLDER = "recbole/dataset_example/ml-100k"
 
 def cache_folder() -> Path:
     """Folder that holds a folder for each release: $AUTOREC_DATA, else the user's cache."""
-    named = os.environ.get("AUTOREC_DATA") or platformdirs.user_cache_dir("autorec")
-    return Path(named).expanduser().absolute()
+    try:
+        named = os.environ.get("AUTOREC_DATA") or platformdirs.user_cache_dir("autorec")
+        return Path(named).expanduser().absolute()
+    except RuntimeError as error:  # the user has no home at all
+        raise DataUnavailableError(
+            "There is no home folder to keep data sets in; name a folder in $AUTOREC_DATA."
+        ) from error
 
 
 def fetch(name: str = "100k", source: str | os.PathLike[str] | None = None) -> Path:

@@ -1,16 +1,63 @@
-"""Plots: what a run looks like, without touching pyplot's global state."""
+"""Plots: what a run looks like, without touching pyplot's global state.
+
+Matplotlib is imported by what draws, once it has a folder to write to, see `matplotlib_settled`.
+"""
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+import platformdirs
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from .history import History
+
+
+@contextmanager
+def matplotlib_settled(folder: Path) -> Iterator[None]:
+    """Let Matplotlib be imported where it can write neither its settings nor its list of fonts.
+
+    Without a home that can be written it warns, or, where there is no room for temporary files
+    either, refuses to be imported.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds a temporary folder for it meanwhile, where that is needed.
+    """
+    usual = platformdirs.user_config_path, platformdirs.user_cache_path
+    if "MPLCONFIGDIR" in os.environ or all(_can_be_written(path) for path in usual):
+        yield
+        return
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".matplotlib-") as place:
+        os.environ["MPLCONFIGDIR"] = place
+        try:
+            yield
+        finally:
+            del os.environ["MPLCONFIGDIR"]
+
+
+def _can_be_written(path: Callable[[str], Path]) -> bool:
+    try:  # as Matplotlib itself tries
+        folder = path("matplotlib").expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home at all
+        return False
+    return os.access(folder, os.W_OK)
+
+
+def _figure(**options: Any) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(dpi=150, layout="constrained", **options)
 
 
 def learning_curve(history: History, title: str = "AutoRec") -> Figure:
@@ -27,8 +74,10 @@ def learning_curve(history: History, title: str = "AutoRec") -> Figure:
     Figure
         For ``figure.savefig(path)``; a notebook shows it by itself.
     """
+    from matplotlib.ticker import MaxNLocator
+
     table = history.frame()
-    figure = Figure(figsize=(6, 4), dpi=150, layout="constrained")
+    figure = _figure(figsize=(6, 4))
     axes = figure.add_subplot()
     for column, label, colour in (
         ("train_rmse", "train", "#8a8a8a"),
@@ -64,7 +113,7 @@ def rmse_by_hidden_units(table: pd.DataFrame) -> Figure:
         `autorec.experiments.summarise`.
     """
     sizes = [int(model.split()[0]) for model in table["model"]]
-    figure = Figure(figsize=(6, 4), dpi=150, layout="constrained")
+    figure = _figure(figsize=(6, 4))
     axes = figure.add_subplot()
     axes.errorbar(
         sizes,
@@ -92,7 +141,7 @@ def rmse_by_model(table: pd.DataFrame, title: str) -> Figure:
     title : str
     """
     places = range(len(table))
-    figure = Figure(figsize=(7, 1.2 + 0.32 * len(table)), dpi=150, layout="constrained")
+    figure = _figure(figsize=(7, 1.2 + 0.32 * len(table)))
     axes = figure.add_subplot()
     axes.errorbar(
         table["rmse"],

@@ -16,7 +16,7 @@ from .errors import ConfigurationError
 from .files import replacing, write_checked
 from .history import History
 from .params import write_params
-from .plots import learning_curve
+from .plots import learning_curve, matplotlib_settled
 from .ratings import Ratings
 from .versions import versions
 
@@ -97,7 +97,6 @@ def write_report(
     """
     parameters = net._collect_params_with_prefix().items()
     weights = {name: parameter.list_data()[0] for name, parameter in parameters}
-    curve = learning_curve(history, f"AutoRec on {facts['data']}")
     metrics = {
         "test_rmse": test.rmse,
         "test_mae": test.mae,
@@ -113,11 +112,13 @@ def write_report(
     text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
     files: dict[str, Callable[[IO[bytes]], Any]] = {
         "model.params": lambda file: write_params(file, weights),
-        "curve.png": lambda file: curve.savefig(file, format="png"),
+        "curve.png": lambda file: learning_curve(history, f"AutoRec on {facts['data']}").savefig(
+            file, format="png"
+        ),
         "metrics.json": lambda file: file.write(text.encode()),
     }
     for name, write in files.items():
-        with replacing(folder / name) as path:
+        with replacing(folder / name) as path, matplotlib_settled(folder):
             write_checked(path, write)
 
 
