@@ -9,7 +9,6 @@ import typer
 from tqdm import tqdm
 
 from .errors import ConfigurationError
-from .files import replacing
 
 
 def reproduce_command(
@@ -68,14 +67,12 @@ def reproduce_command(
         )
     summary = experiments.summarise(output, tables)
     text = experiments.markdown(summary, TRIED)
-    with replacing(output / "tables.md") as path:
-        path.write_text(text)
+    experiments.write(output / "tables.md", lambda path: path.write_text(text))
     for name, found in summary.items():
         if len(found):
             by_size = name == "hidden-units"
             figure = rmse_by_hidden_units(found) if by_size else rmse_by_model(found, name)
-            with replacing(output / f"{name}.png") as path:
-                figure.savefig(path)
+            experiments.write(output / f"{name}.png", figure.savefig)
     print(text, end="")
 
 

@@ -195,12 +195,10 @@ def test_clipping_to_no_scale_is_refused():
 
 
 def test_a_learning_rate_that_grows_past_all_bounds_is_refused_before_the_first_epoch():
-    with pytest.raises(
-        ConfigurationError, match="1e\\+300 takes the learning rate past all bounds"
-    ):
-        fitted(learning_rate_decay=1e300, num_epochs=3)
+    with pytest.raises(ConfigurationError, match="1e\\+30 takes the learning rate past all bou"):
+        fitted(learning_rate_decay=1e30, num_epochs=3)
     check_settings({"learning_rate": 0.01, "learning_rate_decay": 1.05, "num_epochs": 100})
-    check_settings({"learning_rate": 0.01, "learning_rate_decay": 1e300, "num_epochs": 1})
+    check_settings({"learning_rate": 0.01, "learning_rate_decay": 1e30, "num_epochs": 1})
     check_settings({"learning_rate": 0.0, "learning_rate_decay": 0.0, "num_epochs": 10**6})
     history, _ = fitted(learning_rate_decay=1.05)
     assert len(history) == 2
