@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import os
 import re
 import shutil
 import stat
 import subprocess
 import sys
 import zipfile
-import zlib
 from importlib.machinery import PathFinder
 from pathlib import Path, PurePosixPath
 
-from .errors import DataCorruptError, DataUnavailableError
+from .errors import AutorecError, DataCorruptError, DataUnavailableError
 
 #: Seconds without a byte after which a server counts as unreachable.
 TIMEOUT = 15.0
@@ -68,6 +69,7 @@ def download_wheel(requirement: str, folder: Path) -> Path:
             stderr=subprocess.PIPE,
             text=True,
             timeout=WHEEL_TIMEOUT,
+            env={**os.environ, "TMPDIR": str(folder)},  # goes when the folder does
         )
     except subprocess.TimeoutExpired:
         raise DataUnavailableError(f"pip took more than {WHEEL_TIMEOUT:.0f} s") from None
@@ -163,9 +165,16 @@ def unpack(
             for name, member in wanted.items():
                 with content.open(member) as packed, (folder / name).open("wb") as plain:
                     shutil.copyfileobj(packed, plain)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError) as error:
+    except AutorecError:
+        raise
+    except Exception as error:
+        # Each decompressor has errors of its own for damage, some an OSError, but without the
+        # number of one that comes from the disk.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         verify(archive, "md5", md5, origin)
-        raise DataCorruptError(f"{origin} cannot be unpacked: {error}") from error
+        reason = str(error) or type(error).__name__
+        raise DataCorruptError(f"{origin} cannot be unpacked: {reason}") from error
 
 
 def _reason(error: Exception) -> str:

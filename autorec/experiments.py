@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -25,6 +26,7 @@ from ._accuracy import accuracy
 from .baselines import BiasedMeans, BiasedMF, Means
 from .errors import DataUnavailableError
 from .files import replacing
+from .leftovers import held, sweep_files
 from .movielens import RELEASES, fetch, load_movielens
 from .ratings import Ratings
 from .reading import read_ratings
@@ -164,7 +166,7 @@ def reproduce(
     for number, (table, row, seed, name, train, test) in enumerate(todo):
         if progress is not None:
             progress(f"{table}: {row.name}, {name}", number, len(todo))
-        path = folder / table / f"{_slug(row.name)}-{_slug(name)}.json"
+        path = folder / table / _file(row, name)
         task = {
             "row": json.loads(json.dumps(asdict(row))),
             "split": name,
@@ -176,8 +178,7 @@ def reproduce(
             continue
         result = {**task, **run(row, train, test, seed, devices), "versions": versions()}
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(result, indent=1) + "\n")
+        write(path, partial(_write_json, result))
         # Gluon's blocks refer to themselves, and Python does not see how much they hold.
         gc.collect()
     if progress is not None:
@@ -254,11 +255,16 @@ def summarise(folder: Path, tables: Mapping[str, Sequence[Row]]) -> dict[str, pd
     """
     found = {}
     for table, rows in tables.items():
-        results = [_read(path) for path in sorted((folder / table).glob("*.json"))]
+        results = {path.name: _read(path) for path in sorted((folder / table).glob("*.json"))}
         lines = []
         for row in rows:
             known = json.loads(json.dumps(asdict(row)))
-            scores = [result["rmse"] for result in results if result.get("row") == known]
+            scores = [
+                result["rmse"]
+                for name, result in results.items()
+                # What bears another name is a copy, or was never finished.
+                if result.get("row") == known and name == _file(row, str(result.get("split")))
+            ]
             if not scores:
                 continue
             n = len(scores)
@@ -298,6 +304,31 @@ def markdown(summary: Mapping[str, pd.DataFrame], tried: Mapping[str, str] | Non
                 "",
             ]
     return "\n".join(lines)
+
+
+def write(path: Path, content: Callable[[Path], Any]) -> None:
+    """Write a file of results whole, and remove what a killed process left of it.
+
+    Parameters
+    ----------
+    path : Path
+        In a folder that exists.
+    content : callable
+        Writes to the file that it is given.
+    """
+    with held(path.parent) as alone:
+        if alone:
+            sweep_files(path)
+        with replacing(path) as temporary:
+            content(temporary)
+
+
+def _write_json(result: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def _file(row: Row, split: str) -> str:
+    return f"{_slug(row.name)}-{_slug(split)}.json"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import tempfile
 import warnings
 import zipfile
@@ -14,8 +16,11 @@ import platformdirs
 
 from . import archives
 from .errors import DataCorruptError, DataUnavailableError
+from .leftovers import held, sweep_folders
 from .releases import Release, find_release
 from .terminal import tell
+
+_INCOMING = ".incoming-"
 
 TERMS = (
     "MovieLens is for research use: do not pass it on or use it commercially except as the "
@@ -25,6 +30,8 @@ TERMS = (
 WHEEL = "recbole==1.2.1"
 WHEEL_SHA256 = "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"
 WHEEL_FOLDER = "recbole/dataset_example/ml-100k"
+#: How many zips of a release, of the user's own, the cache has unpacked at a time.
+ZIPS_KEPT = 2
 
 
 def cache_folder() -> Path:
@@ -50,7 +57,8 @@ def fetch(name: str = "100k", source: str | os.PathLike[str] | None = None) -> P
         One of `RELEASES`; "ml-" in front of it is accepted.
     source : path, optional
         The user's own copy: the release's folder, a folder that contains it, or a zip. A folder is
-        only read; a zip is unpacked into a folder of its own in the cache.
+        only read; a zip is unpacked into a folder of its own in the cache, where those of the two
+        zips that were unpacked last stay.
 
     Returns
     -------
@@ -123,7 +131,17 @@ def _from_zip(release: Release, archive: Path) -> Path:
     except (DataUnavailableError, DataCorruptError):  # not unpacked yet, or damaged since
         with _incoming(release, folder, archive) as incoming:
             _unpack(release, archive, incoming, archive)
+        _drop_older_zips(release, folder)
     return folder
+
+
+def _drop_older_zips(release: Release, newest: Path) -> None:
+    name = re.compile(re.escape(release.folder) + "-[0-9a-f]{32}")
+    with held(newest.parent):
+        found = [each for each in newest.parent.iterdir() if name.fullmatch(each.name)]
+        found.sort(key=lambda each: (each == newest, each.stat().st_mtime), reverse=True)
+        for each in found[ZIPS_KEPT:]:
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def _from_cache(release: Release, folder: Path) -> Path:
@@ -204,10 +222,16 @@ def _incoming(release: Release, folder: Path, origin: Path | str) -> Iterator[Pa
     """Empty folder under a temporary name, whose files go to `folder` once they are checked.
 
     Each file is replaced in one step, and the ratings come last: whoever sees them sees them whole
-    and finds the other files there. So two processes may do this at once.
+    and finds the other files there. So two processes may do this at once. What processes that
+    were killed have left is removed before.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=folder.parent) as scratch:
+    cache = folder.parent
+    cache.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        with held(cache):  # so that nobody sweeps between the next two lines
+            sweep_folders(cache, _INCOMING)
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix=_INCOMING, dir=cache))
+            stack.enter_context(held(Path(scratch)))
         incoming = Path(scratch) / folder.name
         incoming.mkdir()
         yield incoming

@@ -15,10 +15,14 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from .errors import ConfigurationError
+from .roles import HEARTBEAT
 
 #: Seconds that others get to end by themselves: workers after one failed, which may fail alike, or
 #: after Ctrl-C, which has rank 0 write a checkpoint; servers after the workers.
 _GRACE = {"failed": 5.0, "stopped": 60.0, "done": 60.0}
+
+#: What MXNet's parameter server reads and a user may mean for this job, too.
+_KEPT = (*HEARTBEAT, "PS_VERBOSE")
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -52,17 +56,15 @@ def launch(arguments: Sequence[str], workers: int = 2, servers: int = 1) -> int:
         arguments[1:1] = ["--kvstore", "dist_sync"]
     scheduler, *ports = free_ports(1 + workers)
     environment = {
-        **os.environ,
+        **_inherited(),
         "DMLC_PS_ROOT_URI": "127.0.0.1",
         "DMLC_PS_ROOT_PORT": str(scheduler),
         "DMLC_NUM_WORKER": str(workers),
         "DMLC_NUM_SERVER": str(servers),
         "DMLC_INTERFACE": "lo",
-        "DMLC_NODE_HOST": "127.0.0.1",
+        "DMLC_NODE_HOST": "127.0.0.1",  # where servers and workers listen, and nowhere else
         "PYTHONUNBUFFERED": "1",
     }
-    for variable in ("DMLC_RANK", "PORT"):  # would be taken for a process's own
-        environment.pop(variable, None)
     threads = str(max((os.cpu_count() or 1) // workers, 1))
     for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
         environment.setdefault(variable, threads)
@@ -80,6 +82,15 @@ def launch(arguments: Sequence[str], workers: int = 2, servers: int = 1) -> int:
             return _follow(job, told)
         finally:
             job.end()
+
+
+def _inherited() -> dict[str, str]:
+    """Return the environment without another job's: where it listens, who is who in it."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or not (name.startswith(("DMLC_", "PS_")) or name == "PORT")
+    }
 
 
 class _Job:

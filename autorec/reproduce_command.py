@@ -9,7 +9,7 @@ import typer
 from tqdm import tqdm
 
 from .errors import ConfigurationError
-from .output import replaced, usable_folder, written
+from .output import usable_folder
 
 
 def reproduce_command(
@@ -68,14 +68,12 @@ def reproduce_command(
         )
     summary = experiments.summarise(output, tables)
     text = experiments.markdown(summary, TRIED)
-    with written(output / "tables.md") as file:
-        file.write(text)
+    experiments.write(output / "tables.md", lambda path: path.write_text(text))
     for name, found in summary.items():
         if len(found):
             by_size = name == "hidden-units"
             figure = rmse_by_hidden_units(found) if by_size else rmse_by_model(found, name)
-            with replaced(output / f"{name}.png") as path:
-                figure.savefig(path)
+            experiments.write(output / f"{name}.png", figure.savefig)
     print(text, end="")
 
 

@@ -1,6 +1,11 @@
 """The protocol on made-up ratings: nothing here takes the time of a real table."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy
 import pandas as pd
@@ -77,6 +82,39 @@ def test_an_interrupted_reproduction_goes_on_where_it_stopped(tmp_path, monkeypa
     reproduce(only, splits, tmp_path, "cpu")
     assert len(files(tmp_path)) == 6
     assert len(calls) == 3 + 4  # the third is taken up again, the first two are not
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import test_experiments as here
+from autorec import files
+done = []
+def replace_or_die(old, new):
+    done.append(new)
+    if len(done) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(old, new)
+rename, files.os.replace = os.replace, replace_or_die
+here.reproduce({"users": here.TABLES["users"]}, here.splits, here.Path(sys.argv[2]), "cpu")
+"""
+
+
+def test_a_reproduction_that_is_killed_between_write_and_rename_counts_nothing_twice(tmp_path):
+    only = {"users": TABLES["users"]}
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    (left,) = (tmp_path / "users").glob(".*")
+    assert json.loads(left.read_text())["split"] == "made up 1", "whole, but for its name"
+    assert summarise(tmp_path, only)["users"]["splits"].tolist() == [1]
+    ours = [tmp_path / "users" / name for name in ("copy of users-2-made-up-0.json", ".notes.json")]
+    for each in ours:
+        each.write_text((tmp_path / "users" / "users-2-made-up-0.json").read_text())
+    reproduce(only, splits, tmp_path, "cpu")
+    assert summarise(tmp_path, only)["users"]["splits"].tolist() == [3]
+    expected = {f"users-2-made-up-{seed}.json" for seed in range(3)}
+    assert set(os.listdir(tmp_path / "users")) == expected | {each.name for each in ours}
 
 
 def test_a_row_that_has_changed_is_run_again(tmp_path):

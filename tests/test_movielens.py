@@ -8,18 +8,25 @@ import http.server
 import importlib.util
 import io
 import os
+import random
+import re
+import shutil
+import signal
 import socket
 import stat
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support import times
 
-from autorec import archives, fetching, movielens, releases
+from autorec import archives, fetching, leftovers, movielens, releases
 from autorec.errors import ConfigurationError, DataCorruptError, DataUnavailableError
 from autorec.movielens import (
     RELEASES,
@@ -131,7 +138,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body) + self.server.missing))
         self.end_headers()
         self.wfile.write(body)
-        self.server.after.wait(10)
+        self.server.after.wait(60)
 
     def log_message(self, format: str, *args: object) -> None:
         pass
@@ -229,6 +236,20 @@ def test_each_zip_has_a_folder_of_its_own(cache: Path, tmp_path: Path) -> None:
     assert (new / "README.txt").read_bytes() == b"new"
 
 
+def test_the_two_zips_that_were_unpacked_last_stay(cache: Path, tmp_path: Path) -> None:
+    write_release("latest-small", cache / "ml-latest-small")
+    (cache / "ml-latest-small-mine").mkdir()
+    archive, folders = tmp_path / "mine.zip", []
+    for number in range(4):
+        archive.write_bytes(release_zip("latest-small", {"README.txt": b"%d" % number}))
+        folders.append(fetch("latest-small", archive))
+        os.utime(folders[-1], (number, number))  # one after the other, however coarse the clock
+    assert {path.name for path in cache.iterdir()} == {
+        "ml-latest-small", "ml-latest-small-mine", folders[2].name, folders[3].name,
+    }  # fmt: skip
+    assert fetch("latest-small", archive) == folders[3]
+
+
 def test_a_zip_may_hold_the_files_at_its_top_or_several_releases(
     cache: Path, tmp_path: Path
 ) -> None:
@@ -307,6 +328,78 @@ def test_a_broken_zip_without_a_known_checksum_is_refused(
     (tmp_path / "mine.zip").write_bytes(broken)
     with pytest.raises(DataCorruptError, match=r"mine\.zip cannot be unpacked: "):
         fetch("32m", tmp_path / "mine.zip")
+
+
+COMPRESSIONS = {
+    "stored": zipfile.ZIP_STORED,
+    "deflated": zipfile.ZIP_DEFLATED,
+    "bzip2": zipfile.ZIP_BZIP2,
+    "lzma": zipfile.ZIP_LZMA,
+}
+
+
+@times(40, 1_000)
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_a_damaged_zip_is_refused_or_read_whatever_its_compression(
+    cache: Path,
+    tmp_path: Path,
+    compression: str,
+    times: int,
+    soaked: Callable[[str, int], None],
+) -> None:
+    draw = random.Random(compression)
+    rows = "".join(f"{draw.randrange(99)},{n},3.5,{n}\r\n" for n in range(200))
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", COMPRESSIONS[compression]) as content:
+        for name in ("ratings.csv", "movies.csv"):
+            content.writestr(zipfile.ZipInfo(f"ml-32m/{name}"), rows, COMPRESSIONS[compression])
+    whole, refused = packed.getvalue(), []
+    for number in range(times):
+        damaged = bytearray(whole)
+        for _ in range(draw.choice([1, 1, 8])):
+            damaged[draw.randrange(len(damaged))] = draw.randrange(256)
+        if number % 10 == 9:
+            del damaged[draw.randrange(len(damaged)) :]
+        (tmp_path / "mine.zip").write_bytes(damaged)
+        (tmp_path / "to").mkdir(exist_ok=True)
+        named: dict[str, Any] = {"beside": "ratings.csv", "home": "ml-32m", "md5": None}
+        named.update(max_megabytes=1, origin="mine.zip")
+        try:
+            archives.unpack(tmp_path / "mine.zip", tmp_path / "to", **named)
+            assert (tmp_path / "to" / "ratings.csv").read_bytes() == rows.encode()
+        except (DataCorruptError, DataUnavailableError) as error:
+            refused.append(str(error))
+    assert len(refused) > times / 4
+    for said in refused:
+        assert re.match(r"mine\.zip .+[^ :]$", said), said
+    soaked("damaged zips", times)
+
+
+@pytest.mark.parametrize("compression", ["deflated", "bzip2", "lzma"])
+def test_a_damaged_member_is_no_raw_error_of_its_decompressor(
+    cache: Path, tmp_path: Path, compression: str
+) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", COMPRESSIONS[compression]) as content:
+        content.writestr("ml-32m/ratings.csv", CSV * 100)
+    damaged = bytearray(packed.getvalue())
+    start = 30 + len("ml-32m/ratings.csv")
+    damaged[start + 9 : start + 30] = b"\xff" * 21
+    (tmp_path / "mine.zip").write_bytes(damaged)
+    with pytest.raises(DataCorruptError, match=r"mine\.zip cannot be unpacked: "):
+        fetch("32m", tmp_path / "mine.zip")
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_zip(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*files: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "mine.zip").write_bytes(release_zip("100k"))
+    monkeypatch.setattr(archives.shutil, "copyfileobj", full)
+    with pytest.raises(DataUnavailableError, match=r"No space left on device; name a folder"):
+        fetch("100k", tmp_path / "mine.zip")
 
 
 @pytest.mark.parametrize(
@@ -542,6 +635,81 @@ def test_two_processes_may_fetch_at_once(cache: Path, server: Server) -> None:
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [run.communicate()[0] for run in runs] == [f"{cache}/ml-100k/u.data\n"] * 2
     assert contents(cache) == {f"ml-100k/{file}": data for file, data in FILES["100k"].items()}
+
+
+def fetching_100k(cache: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A process that fetches 100k, once bytes have come, and the folder that it puts them in."""
+    release, before = RELEASES["100k"], set(cache.glob(".*"))
+    command = [sys.executable, "-c", FETCH, releases.GROUPLENS, str(release.md5)]
+    process = subprocess.Popen([*command, str(release.sha1)], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        for folder in set(cache.glob(".*")) - before:
+            if any(file.stat().st_size for file in folder.glob("*.zip")):
+                return process, folder
+        time.sleep(0.01)
+    raise AssertionError("no download has begun")
+
+
+@times(1, 20)
+def test_what_a_killed_download_left_is_removed_by_the_next_and_no_other(
+    cache: Path,
+    tmp_path: Path,
+    server: Server,
+    times: int,
+    soaked: Callable[[str, int], None],
+) -> None:
+    notes = cache / ".incoming-notes"  # not a name of ours
+    notes.mkdir(parents=True)
+    (tmp_path / "1m.zip").write_bytes(release_zip("1m"))
+    for _ in range(times):
+        server.answers, server.missing = [bytes(300_000)], 9  # and then no more
+        server.after.clear()
+        killed, abandoned = fetching_100k(cache)
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
+        assert abandoned.is_dir()
+        busy, scratch = fetching_100k(cache)
+        assert not abandoned.exists()
+        unpacked = fetch("1m", tmp_path / "1m.zip")
+        assert scratch.is_dir()
+        server.answers, server.missing = [release_zip("100k")], 0  # to its second try
+        server.after.set()
+        assert busy.communicate(timeout=200)[0] == f"{cache}/ml-100k/u.data\n"
+        assert sorted(os.listdir(cache)) == [notes.name, "ml-100k", unpacked.name]
+        for folder in (cache / "ml-100k", unpacked):
+            shutil.rmtree(folder)
+    soaked("kills during a download", times)
+
+
+def test_a_folder_is_held_by_one_and_let_go_by_the_dead(tmp_path: Path) -> None:
+    hold = "import sys, time; from pathlib import Path; from autorec.leftovers import held\n"
+    hold += "with held(Path(sys.argv[1])) as yes: print(yes, flush=True); time.sleep(100)"
+    command = [sys.executable, "-c", hold, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "True\n"
+    with leftovers.held(tmp_path, wait=False) as mine:
+        assert not mine
+    process.kill()
+    process.communicate()
+    with leftovers.held(tmp_path, wait=False) as mine:
+        assert mine
+    assert os.listdir(tmp_path) == []
+
+
+def test_where_a_file_system_has_no_locks_nothing_is_swept(
+    cache: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*arguments: object) -> None:
+        raise OSError(9, "Bad file descriptor")  # what NFS says
+
+    (cache / ".incoming-abcd1234").mkdir(parents=True)
+    monkeypatch.setattr(leftovers.fcntl, "flock", unknown)
+    server.answers = [release_zip("1m")]
+    fetch("1m")
+    assert sorted(os.listdir(cache)) == [".incoming-abcd1234", "ml-1m"]
+    monkeypatch.undo()
 
 
 # The copy in a wheel
