@@ -226,7 +226,7 @@ def read_folder(folder: Path, kind: Kind) -> Iterator[tuple[Any, dict[str, IO[by
                 time.sleep(0.005 * attempt)
         if missing is not None:
             raise kind.error(f"{folder} is incomplete: {missing} is missing.")
-        if body is None:  # a checkpoint of the first format
+        if "state.json" in files:  # a checkpoint of the first format
             body = _load_json(files.pop("state.json").read(), folder / "state.json", kind)
         yield body, files
 
