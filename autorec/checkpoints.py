@@ -116,14 +116,14 @@ class Checkpoint:
             differing = [
                 f"other {name}"
                 if name.endswith("ratings")
-                else f"{name} {self.settings.get(name)}, not {wanted.get(name)}"
+                else f"{name} {self.settings.get(name)!s:.200}, not {wanted.get(name)}"
                 for name in names
                 if self.settings.get(name) != wanted.get(name)
             ]
         if differing:
             raise ConfigurationError(
-                f"{self.path} was made with {'; '.join(differing)}: resume with what the run began "
-                "with, or begin a new one in another folder."
+                f"{self.path} was made with {'; '.join(differing):.2000}: resume with what the "
+                "run began with, or begin a new one in another folder."
             )
         if self.epoch > num_epochs:
             raise ConfigurationError(

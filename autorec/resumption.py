@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import typer
 
@@ -45,7 +45,7 @@ def recall_options(context: typer.Context, folder: Optional[Path]) -> Optional[P
     """
     if folder is not None:
         context.obj = found = Checkpoints(folder / CHECKPOINTS).latest()
-        if found is None or "options" not in found.note:
+        if found is None or not _are_options(found.note):
             raise ConfigurationError(
                 f"{folder} has no checkpoint of autorec train to go on from; runs with "
                 "--checkpoint-every leave some."
@@ -53,10 +53,18 @@ def recall_options(context: typer.Context, folder: Optional[Path]) -> Optional[P
         options = dict(found.note["options"])
         for name in ("data", "ratings", "train", "test"):
             # Standard input is no file; what it had has to be piped in again.
-            if options.get(name) not in (None, "", "-") and not os.path.isabs(options[name]):
-                options[name] = os.path.relpath(os.path.join(found.note["cwd"], options[name]))
+            given = str(options.get(name) or "-")
+            if given != "-" and not os.path.isabs(given):
+                options[name] = os.path.relpath(os.path.join(found.note["cwd"], given))
         context.default_map = options
     return folder
+
+
+def _are_options(note: Mapping[str, Any]) -> bool:
+    """Return whether a note, which may be a stranger's, is one of `resumable_checkpoints`."""
+    options, plain = note.get("options"), (str, int, float, type(None))
+    known = isinstance(options, dict) and isinstance(note.get("cwd"), str)
+    return known and all(isinstance(each, plain) for each in options.values())
 
 
 def refuse_other_options(context: typer.Context) -> None:

@@ -15,7 +15,6 @@ import math
 import os
 import re
 import secrets
-import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -218,7 +217,7 @@ def read_folder(folder: Path, kind: Kind) -> Iterator[tuple[Any, dict[str, IO[by
                 }
                 break
             except OSError as error:
-                if error.errno not in (errno.ENOENT, errno.ESTALE, errno.ELOOP):
+                if error.errno not in (errno.ENOENT, errno.ESTALE):
                     raise
                 # A writer has replaced the manifest, and removed what the old one named; a file
                 # server may say so by a stale handle.
@@ -227,7 +226,7 @@ def read_folder(folder: Path, kind: Kind) -> Iterator[tuple[Any, dict[str, IO[by
                 time.sleep(0.005 * attempt)
         if missing is not None:
             raise kind.error(f"{folder} is incomplete: {missing} is missing.")
-        if body is None:  # a checkpoint of the first format
+        if "state.json" in files:  # a checkpoint of the first format
             body = _load_json(files.pop("state.json").read(), folder / "state.json", kind)
         yield body, files
 
@@ -329,11 +328,9 @@ def _temporary(folder: Path) -> Path:
 
 def _opened(path: Path) -> IO[bytes]:
     """Open a regular file; anything else, a pipe that would never end, counts as missing."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
+    if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "no regular file", str(path))
-    return os.fdopen(handle, "rb")
+    return path.open("rb")
 
 
 def _checked(path: Path, facts: Mapping[str, Any], kind: Kind) -> IO[bytes]:

@@ -214,10 +214,9 @@ def _mutated(folder: Path, times: int, seed: int, use: Callable[[Path], None]) -
             counts["loaded"] += 1
         except AutorecError as error:
             counts["refused"] += 1
-            assert len(str(error)) < 1000, str(error)[:300]
-        except BaseException as error:
-            if not isinstance(error, Exception):
-                raise
+            if len(str(error)) > 5000:
+                raws.append(f"{number} {what}: a long message: {error!s:.300}")
+        except Exception as error:
             raws.append(f"{number} {what}: {type(error).__name__}: {error!s:.300}")
         finally:
             shutil.rmtree(room)
@@ -281,11 +280,14 @@ def fit_checksums(folder: Path) -> None:
 
 
 ODD: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 2, 7, 2**31, 2**62, 2**63, 2**70, -(2**70), 10**59, 1e308, -1e308, 0.5,
-    -0.0, 5e-324, "", "x", "gpu:77", "cpu:99", "1", "\x00", "\u202e", "\ud800", "a" * 5000, "../x",
-    [], {}, [[]], [[], {}], {"": None}, [1, "1"], [1, True], [1.0, 1], [None], {"array": "weights"},
-    {"array": "nothing"}, {"dict": [[{}, 1]]}, {"tuple": []}, {"list": 5}, {"a": 1, "b": 2}, ["x"] * 9,
-    float("nan"), float("inf"), [0] * 10_000, list(range(9)), {"dict": []}, {"dict": [[0, {"dict": []}]]},
+    None, True, False, 0, 1, -1, 2, 7, 2**31, 2**62, 2**63, 2**70, -(2**70), 10**59, 1e308,
+    -1e308, 0.5, -0.0, 5e-324, "", "x", "gpu:77", "cpu:99", "1", "\x00", "\u202e", "\ud800",
+    "a" * 5000, "../x",
+    [], {}, [[]], [[], {}], {"": None}, [1, "1"], [1, True], [1.0, 1], [None],
+    {"array": "weights"}, {"array": "nothing"}, {"dict": [[{}, 1]]}, {"tuple": []}, {"list": 5},
+    {"a": 1, "b": 2},
+    ["x"] * 9, float("nan"), float("inf"), [0] * 10_000, list(range(9)), {"dict": []},
+    {"dict": [[0, {"dict": []}]]},
 )  # fmt: skip
 
 
@@ -337,8 +339,8 @@ def _mutated_bytes(content: bytes, dice: random.Random) -> tuple[bytes, str]:
         place = dice.choice((dice.randrange(0, 120), place, -dice.randrange(1, 120))) % len(data)
         size, form = (8, "<Q") if how == "number" else (4, "<I")
         place -= place % 4
-        odd = dice.choice((0, 1, 2, 3, 2**16, 2**20, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**61, 2**63,
-                           2**64 - 1, dice.getrandbits(64)))  # fmt: skip
+        odd = dice.choice((*range(4), *(2**n for n in (16, 20, 31, 40, 61, 63)), 2**31 - 1,
+                           2**32 - 1, 2**64 - 1, dice.getrandbits(64)))  # fmt: skip
         data[place : place + size] = struct.pack(form, odd % 2 ** (8 * size))
         how = f"{odd} at {place}"
     elif how == "flip":
@@ -358,8 +360,8 @@ def _craft_npz(path: Path, dice: random.Random) -> str:
         arrays = dict(stored)
     name = dice.choice(list(arrays))
     array = arrays[name]
-    how = dice.choice(("type", "shape", "bomb", "claim", "pickle", "names", "many", "packing", "values",
-                       "swapped", "transposed", "empty"))  # fmt: skip
+    how = dice.choice(("type", "shape", "bomb", "claim", "pickle", "names", "many", "packing",
+                       "values", "swapped", "transposed", "empty"))  # fmt: skip
     packing, extra = zipfile.ZIP_DEFLATED, b""
     if how == "type":
         arrays[name] = array.astype(
@@ -367,7 +369,7 @@ def _craft_npz(path: Path, dice: random.Random) -> str:
         )
     elif how == "shape":
         arrays[name] = (
-            array.reshape(array.shape + (1,)) if dice.random() < 0.5 else array.ravel()[:-1]
+            array.reshape((*array.shape, 1)) if dice.random() < 0.5 else array.ravel()[:-1]
         )
     elif how == "bomb":
         arrays[name] = numpy.zeros(dice.choice((10**6, 2 * 10**7)), array.dtype)
@@ -394,8 +396,9 @@ def _craft_npz(path: Path, dice: random.Random) -> str:
     elif how == "empty":
         arrays = {name: array[:0] for name, array in arrays.items()}
     else:  # a header that asks for more than there is, or runs
-        shape = dice.choice((b"(99999999999,)", b"(9, 99999999999999999999)", b"(-1,)", b"()", b"(1,)*9",
-                             b"(" * 400 + b")" * 400, b"(4294967297,)", b"(2,)"))  # fmt: skip
+        shape = dice.choice((b"(99999999999,)", b"(9, 99999999999999999999)", b"(-1,)", b"()",
+                             b"(1,)*9", b"(" * 400 + b")" * 400, b"(4294967297,)",
+                             b"(2,)"))  # fmt: skip
         header = b"{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + b", }"
         header += b" " * (-(len(header) + 11) % 64) + b"\n"
         extra = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(8)

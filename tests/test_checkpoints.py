@@ -1,6 +1,5 @@
 """Checkpoints: a run that was stopped, however it was, ends in the bits of one that was not."""
 
-import hashlib
 import json
 import os
 import re
@@ -14,15 +13,19 @@ from pathlib import Path
 
 import numpy
 import pytest
+from storage_attacks import attack, fit_checksums
+from support import times
 from test_training import assert_same, learned, low_rank_ratings, weights
 
 from autorec import AutoRec, Interactions, fit, random_split
-from autorec import storage as folder_module
+from autorec import checkpoints as checkpoints_module
 from autorec._mxnet import mx
 from autorec.checkpoints import Checkpoint, Checkpoints
 from autorec.errors import ConfigurationError, DataCorruptError, TrainingError
 from autorec.recommender import Recommender
+from autorec.storage import LOCK
 
+FIRST = Path(__file__).parent / "fixtures" / "format-1"
 CPU, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
 
 DROPOUT = {"dropout": 0.3, "input_dropout": 0.2}
@@ -163,7 +166,7 @@ def script(folder, end):
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_checkpoints as here
-from autorec import checkpoint_folder
+from autorec import storage
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -172,13 +175,13 @@ class Dying(here.StopError):
     def __init__(self):
         die()
 
-rename = os.rename
-def rename_or_die(old, new):
-    if {end!r} == "writing" and new.name == "epoch-0004":
+replace = os.replace
+def replace_or_die(old, new):
+    if {end!r} == "writing" and new.parent.name == "epoch-0004" and new.name == "manifest.json":
         die()
-    rename(old, new)
+    replace(old, new)
 
-here.StopError, checkpoint_folder.os.rename = Dying, rename_or_die
+here.StopError, storage.os.replace = Dying, replace_or_die
 stop = None if {end!r} == "writing" else {end!r}
 here.trained(here.Checkpoints({str(folder)!r}), True, stop=stop, **here.VARIANTS["all of it"])
 """
@@ -192,12 +195,35 @@ def test_a_run_that_is_killed_can_be_resumed(tmp_path):
         done = script(checkpoints.folder, end)
         assert done.returncode == -signal.SIGKILL, done.stderr
         assert checkpoints.epochs()[-1] == latest
-    assert list(checkpoints.folder.glob(".epoch-0004.*"))  # half written, and in nobody's way
+    assert list(checkpoints.path(4).glob("arrays-*"))  # half written, and in nobody's way
     history, expected = trained(**settings)
     resumed, result = trained(checkpoints, True, **settings)
     assert resumed == history
     assert_same(expected, result, 0)
-    assert not list(checkpoints.folder.glob(".*"))
+    assert {path.name for path in checkpoints.folder.iterdir()} <= {
+        LOCK,
+        *(f"epoch-{epoch:04d}" for epoch in checkpoints.epochs()),
+    }
+
+
+@times(6, 100)
+def test_killed_again_and_again_a_run_ends_in_the_same_bits(tmp_path, times, soaked):
+    found = attack("kill_runs", tmp_path, times, 2)
+    soaked("kills during training and resuming", found["kills"])
+    print(f"resumed from {found['resumed from']}")
+    assert found["same"] == found["runs"]
+    assert sum(found["resumed from"]) > 0, "the kills came too early to mean anything"
+
+
+def test_a_checkpoint_of_0_1_0_is_resumed(tmp_path):
+    shutil.copytree(FIRST / "checkpoints", tmp_path / "checkpoints")
+    expected = json.loads((FIRST / "expected.json").read_text())
+    model = Recommender(**RESUMED)
+    model.fit(FIRST / "ratings.csv", checkpoints=Checkpoints(tmp_path / "checkpoints"), resume=True)
+    predicted = model.predict(expected["users"], expected["items"])
+    # Other processors add up in another order.
+    numpy.testing.assert_allclose(predicted, expected["predicted"], atol=1e-5)
+    assert Checkpoints(tmp_path / "checkpoints").epochs() == [3, 4]
 
 
 def test_checkpoints_change_nothing(tmp_path):
@@ -367,45 +393,107 @@ def test_a_new_run_does_not_mix_with_another(tmp_path):
         trained(resume=True)
 
 
+RESUMED = {
+    "num_hidden": [5, 3, 5], "num_epochs": 4, "learning_rate": 0.02, "devices": "cpu",
+    "batch_size": 4, "dropout": 0.1, "averaging": 0.5, "decay_power": 0.5, "normalise": True,
+    "clip": True, "random_state": 3, "compute": "dense",
+}  # fmt: skip
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path / "checkpoints", every=2)
+    monkeypatch.setattr(checkpoints_module, "_PATIENCE", 0.1)
+
+    def begin_another():
+        with pytest.raises(ConfigurationError, match="Another run leaves its checkpoints in"):
+            trained(checkpoints, True)
+        raise StopError
+
+    monkeypatch.setattr(sys.modules[__name__], "StopError", begin_another)
+    with pytest.raises(TypeError):  # raise None
+        trained(checkpoints, stop=1)
+    monkeypatch.undo()
+    assert_same(trained()[1], trained(checkpoints, True)[1], 0)
+
+
+def test_a_run_that_fails_before_its_first_epoch_leaves_no_folder(tmp_path, monkeypatch):
+    from autorec import steps
+
+    monkeypatch.setattr(steps.DenseSteps, "step", lambda *_: (_ for _ in ()).throw(StopError))
+    with pytest.raises(StopError):
+        trained(Checkpoints(tmp_path / "checkpoints"), compute="dense")
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_what_is_not_ours_stays_beside_checkpoints(tmp_path):
+    checkpoints = Checkpoints(tmp_path, keep=1)
+    stopped(checkpoints, 1)
+    mine = [tmp_path / ".epoch-notes", tmp_path / "epoch-0001" / "notes.txt"]
+    for path in mine:
+        path.write_text("mine")
+    trained(checkpoints, True)
+    assert [path.read_text() for path in mine] == ["mine", "mine"]
+    assert checkpoints.epochs() == [5]
+
+
+@times(20, 500)
+def test_mutated_checkpoints_are_refused_or_resumed(tmp_path, times, soaked):
+    """Of the first format, computed densely, and of this one, by kernels that trust shapes."""
+    pytest.importorskip("numba")
+    (tmp_path / "old").mkdir()
+    shutil.copytree(FIRST / "checkpoints" / "epoch-0002", tmp_path / "old" / "epoch-0002")
+    sparse = {**RESUMED, "num_hidden": 4, "compute": "sparse"}
+    checkpoints = Checkpoints(tmp_path / "new", keep=1)
+    Recommender(**{**sparse, "num_epochs": 2}).fit(FIRST / "ratings.csv", checkpoints=checkpoints)
+    for number, (name, parameters) in enumerate((("old", RESUMED), ("new", sparse))):
+        (tmp_path / name / "parameters.json").write_text(json.dumps(parameters))
+        found = attack("mutate_checkpoint", tmp_path / name, times // 2, number)
+        assert not found["raw"]
+        assert found["refused"] + found["loaded"] == times // 2
+        assert found["refused"] > times // 8
+    soaked("mutated models and checkpoints", times)
+
+
+def stored(path):
+    (arrays,) = path.glob("arrays-*.npz")
+    return arrays
+
+
 def truncate(path):
-    arrays = path / "arrays.npz"
+    arrays = stored(path)
     arrays.write_bytes(arrays.read_bytes()[:-100])
 
 
 def flip(path):
-    arrays = path / "arrays.npz"
+    arrays = stored(path)
     data = bytearray(arrays.read_bytes())
     data[len(data) // 2] ^= 1
     arrays.write_bytes(data)
 
 
 def alter(path):
-    state = path / "state.json"
-    state.write_text(state.read_text().replace('"epoch": 1', '"epoch": 7'))
+    manifest = path / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"epoch": 1', '"epoch": 7'))
 
 
 def renew(path):
     manifest = json.loads((path / "manifest.json").read_text())
-    (path / "manifest.json").write_text(json.dumps({**manifest, "checkpoint": 2}))
+    (path / "manifest.json").write_text(json.dumps({**manifest, "format_version": 3}))
 
 
 def replace_by_objects(path):
     """A pickle among the arrays, under checksums that are right."""
-    arrays = path / "arrays.npz"
-    numpy.savez(arrays, evil=numpy.array([{}], dtype=object))
-    manifest = json.loads((path / "manifest.json").read_text())
-    manifest["sha256"]["arrays.npz"] = hashlib.sha256(arrays.read_bytes()).hexdigest()
-    (path / "manifest.json").write_text(json.dumps(manifest))
+    numpy.savez(stored(path), evil=numpy.array([{}], dtype=object))
+    fit_checksums(path)
 
 
 DAMAGE = {
-    truncate: "arrays.npz is damaged: its checksum",
-    flip: "arrays.npz is damaged: its checksum",
-    alter: "state.json is damaged: its checksum",
-    renew: "of format 2, and this release of autorec reads format 1",
-    lambda path: (path / "state.json").unlink(): "state.json is missing",
-    lambda path: (path / "manifest.json").write_text("[]"): "no checkpoint of autorec",
-    lambda path: (path / "manifest.json").unlink(): "no checkpoint of autorec",
+    truncate: r"arrays-\w+.npz is damaged: its checksum",
+    flip: r"arrays-\w+.npz is damaged: its checksum",
+    alter: "manifest.json was altered: its checksum",
+    renew: "in format 3, and this autorec reads formats 1 and 2",
+    lambda path: stored(path).unlink(): r"incomplete: arrays-\w+.npz is missing",
+    lambda path: (path / "manifest.json").write_text("[]"): "not describe a checkpoint of autorec",
     lambda path: (path / "manifest.json").write_text(
         '{"checkpoint": 1, "sha256": {"../x": ""}}'
     ): "does not name its files",
@@ -438,7 +526,7 @@ def test_where_all_are_damaged_nothing_is_begun(tmp_path, three_epochs):
     shutil.copytree(three_epochs, checkpoints.folder)
     for epoch in checkpoints.epochs():
         flip(checkpoints.path(epoch))
-    refused = pytest.raises(DataCorruptError, match="epoch-0003/arrays.npz is damaged")
+    refused = pytest.raises(DataCorruptError, match=r"epoch-0003/arrays-\w+.npz is damaged")
     with pytest.warns(UserWarning, match="passed over"), refused:
         trained(checkpoints, True, num_epochs=3)
 
@@ -447,23 +535,24 @@ def test_nothing_is_unpickled(tmp_path, three_epochs):
     path = tmp_path / "epoch-0003"
     shutil.copytree(three_epochs / "epoch-0003", path)
     replace_by_objects(path)
-    with pytest.raises(DataCorruptError, match="holds no arrays .*allow_pickle=False"):
-        Checkpoint.read(path).state()
+    with pytest.raises(DataCorruptError, match="is no array of plain numbers"):
+        _ = Checkpoint.read(path).weights
 
 
 def test_a_full_disk_leaves_the_checkpoints_that_there_are(tmp_path, monkeypatch):
     checkpoints = Checkpoints(tmp_path)
     stopped(checkpoints, 2)
 
-    def full(*arguments, **named):
+    def full(file, arrays):
+        file.write(b"PK")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(folder_module.numpy, "savez", full)
+    monkeypatch.setattr(checkpoints_module, "write_npz", full)
     with pytest.raises(OSError, match="No space left"):
         trained(checkpoints, True)
     monkeypatch.undo()
     assert checkpoints.epochs() == [1, 2]
-    assert not list(tmp_path.glob(".*"))
+    assert {path.name for path in tmp_path.iterdir()} == {LOCK, "epoch-0001", "epoch-0002"}
     assert_same(trained()[1], trained(checkpoints, True)[1], 0)
 
 
@@ -567,3 +656,27 @@ def test_the_command_is_resumed_by_the_folder_alone(tmp_path, ratings_file, monk
     ratings_file.write_text(ratings_file.read_text() + "u0,99,5\n")
     assert command_line(monkeypatch, "--resume", "run") == 2
     assert "other training ratings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mask", [0o077, 0o022])
+def test_all_that_a_run_leaves_follows_the_umask(tmp_path, ratings_file, monkeypatch, mask):
+    before = os.umask(mask)
+    try:
+        given = ["--ratings", ratings_file, "--hidden", 4, "--epochs", 2, "--checkpoint-every", 1]
+        assert command_line(monkeypatch, *given, "--output", tmp_path / "run", "--quiet") == 0
+    finally:
+        os.umask(before)
+    paths = [tmp_path / "run", *(tmp_path / "run").rglob("*")]
+    names = {path.name.partition("-")[0] for path in paths}
+    assert names >= {
+        "metrics.json",
+        "curve.png",
+        "model.params",
+        "weights",
+        "ratings",
+        "arrays",
+        LOCK,
+    }
+    for path in paths:
+        mode = (0o777 if path.is_dir() else 0o666) & ~mask
+        assert path.stat().st_mode & 0o777 == mode, path
