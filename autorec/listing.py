@@ -58,7 +58,7 @@ def write_listing(
 
 def _text(batch: pd.DataFrame, format: Format, first: bool, file: IO[str]) -> str:
     """Return a batch in a format, as the encoding of a file can have it."""
-    encoding = file.encoding or "utf-8"
+    encoding = getattr(file, "encoding", None) or "utf-8"
     try:
         if format == "csv":
             text = str(batch.to_csv(index=False, header=first, float_format="%.6g"))
