@@ -62,10 +62,10 @@ def recall_options(context: typer.Context, folder: Optional[Path]) -> Optional[P
 
 def _are_options(note: Mapping[str, Any]) -> bool:
     """Return whether a note, which may be a stranger's, is one of `resumable_checkpoints`."""
-    options, plain = note.get("options"), (str, int, float, type(None))
+    options = note.get("options")
     if not isinstance(options, dict) or not isinstance(note.get("cwd"), str):
         return False
-    return all(isinstance(each, plain) for each in options.values())
+    return all(isinstance(each, (str, int, float, type(None))) for each in options.values())
 
 
 def refuse_other_options(context: typer.Context) -> None:
