@@ -20,6 +20,12 @@ from .errors import ConfigurationError
 Compute = Literal["auto", "dense", "sparse"]
 Loss = Literal["mean", "sum"]
 
+# Gluon's, by name.
+_OPTIMIZERS = (
+    *("adadelta", "adagrad", "adam", "adamax", "ccsgd", "dcasgd", "ftml", "ftrl", "lamb", "lars"),
+    *("lbsgd", "nadam", "nag", "rmsprop", "sgd", "sgld", "signum"),
+)
+
 _BOUNDS = ("least", "most", "above", "below")
 
 
@@ -103,7 +109,7 @@ class Settings:
     loss: Loss = setting(
         "mean", "Errors at rated cells over all cells of a row, the section's; or their sum."
     )
-    optimizer: str = setting("adam", "Any of Gluon's.")
+    optimizer: str = setting("adam", "Any of Gluon's.", choices=_OPTIMIZERS)
     learning_rate: float = setting(0.002, "The learning rate.", flag="--lr", above=0)
     learning_rate_decay: float = setting(
         1.0, "The learning rate's factor after each epoch.", flag="--lr-decay", least=0

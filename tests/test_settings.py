@@ -1,0 +1,140 @@
+"""A hyperparameter is declared once: from its field comes every place where it is named."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from test_checkpoints import command_line
+from test_training import learned
+
+import autorec
+from autorec import AutoRec, Interactions, Recommender, fit, model
+from autorec._mxnet import mx
+from autorec.errors import ConfigurationError
+from autorec.hyperparameters import Settings
+from autorec.presets import PRESETS, Parameters
+
+# Run on a copy of the library, in whose settings one field more is declared.
+PROGRAM = """
+import json, sys
+from pathlib import Path
+import autorec
+from autorec import AutoRec, Checkpoints, Interactions, Recommender, fit, read_ratings
+from autorec._mxnet import mx
+from autorec.errors import ConfigurationError
+
+ratings = read_ratings("films.csv")
+inputs = Interactions.from_ratings(ratings)
+found = {}
+
+def run(colour, resume=False):
+    net, where = AutoRec(3, inputs.shape[1]), Checkpoints(Path("checkpoints"))
+    options = {"contexts": [mx.cpu()], "checkpoints": where, "resume": resume}
+    fit(net, inputs, num_epochs=1, colour=colour, **options)
+
+run(0.25)
+try:
+    run(0.75, resume=True)
+except ConfigurationError as error:
+    found["resumed"] = str(error)
+try:
+    Recommender(colour=2.0)
+except ConfigurationError as error:
+    found["bounds"] = str(error)
+model = Recommender(colour=0.25, num_hidden=3, num_epochs=1, devices="cpu")
+found["params"] = model.get_params()["colour"]
+found["repr"] = repr(model)
+model.fit(ratings).save("model")
+found["manifest"] = json.loads(Path("model/manifest.json").read_text())["body"]["config"]["colour"]
+found["loaded"] = Recommender.load("model").colour
+print(json.dumps(found))
+"""
+
+
+def ran(*command, cwd):
+    return subprocess.run(
+        [sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_a_field_more_is_found_everywhere(tmp_path, ratings_file, monkeypatch):
+    package = Path(shutil.copytree(Path(autorec.__file__).parent, tmp_path / "copy" / "autorec"))
+    place = next(path for path in package.rglob("*.py") if "class Settings:" in path.read_text())
+    text = place.read_text()
+    declared = '    colour: float = setting(0.5, "How bright.", least=0, most=1)\n\n'
+    place.write_text(text.replace("    def __post_init__", declared + "    def __post_init__", 1))
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    found = json.loads(ran("-c", PROGRAM, cwd=ratings_file.parent))
+    assert "colour 0.25, not 0.75" in found["resumed"]
+    assert found["bounds"] == "colour (--colour) must be at most 1, not 2.0."
+    assert found["params"] == found["manifest"] == found["loaded"] == 0.25
+    assert "colour=0.25" in found["repr"]
+    assert re.search(
+        r"--colour\b.*How bright", ran("-m", "autorec", "train", "--help", cwd=tmp_path)
+    )
+    quick = ["--ratings", ratings_file, "--hidden", 3, "--epochs", 1, "--output", "run", "--quiet"]
+    ran("-m", "autorec", "train", *quick, "--colour", 0.75, cwd=tmp_path)
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["config"]["colour"] == 0.75
+
+
+SENTENCES = {
+    "--lr": (-1, r"learning_rate \(--lr\) must be above 0, not -1"),
+    "--epochs": (0, r"num_epochs \(--epochs\) must be at least 1, not 0"),
+    "--hidden": (0, r"num_hidden \(--hidden\) must be at least 1, not 0"),
+    "--batch-size": (0, r"batch_size \(--batch-size\) must be at least 1, not 0"),
+    "--encoder": ("tan", r"encoder_activation \(--encoder\) must be 'identity', .* not 'tan'"),
+    "--optimizer": ("adamant", r"optimizer \(--optimizer\) must be .*'adam', .* not 'adamant'"),
+    "--patience": (3, "--patience needs validation ratings; give --validation-ratio"),
+}
+
+
+@pytest.mark.parametrize("flag", SENTENCES)
+def test_what_cannot_be_used_is_one_sentence_before_data_are_read(flag, monkeypatch, capsys):
+    value, said = SENTENCES[flag]
+    assert command_line(monkeypatch, "--ratings", "nowhere.csv", flag, value) == 2
+    heard = capsys.readouterr().err
+    assert re.search(said, heard), heard
+    assert heard.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", [flag for flag in SENTENCES if flag != "--patience"])
+def test_python_says_the_same(flag):
+    value, said = SENTENCES[flag]
+    names = {f"{each.name} ({flag})": each.name for each in fields(Parameters)}
+    (name,) = (names[key] for key in names if key in said.replace("\\", ""))
+    with pytest.raises(ConfigurationError, match=said):
+        Recommender(**{name: value})
+    if name in {each.name for each in fields(Settings)}:
+        inputs = Interactions.from_ratings(learned())
+        with pytest.raises(ConfigurationError, match=said):
+            fit(AutoRec(2, inputs.shape[1]), inputs, **{name: value})
+
+
+def test_patience_without_validation_is_refused_in_python_too():
+    with pytest.raises(ConfigurationError, match="patience needs validation ratings"):
+        Recommender(patience=3, num_hidden=2, devices="cpu").fit(learned())
+
+
+def test_the_names_to_choose_from_are_mxnets_and_the_models():
+    known = set(mx.optimizer.Optimizer.opt_registry) - {"test", "groupadagrad"}
+    choices = {each.name: each.metadata["choices"] for each in fields(Parameters)}
+    assert set(choices["optimizer"]) == known
+    assert choices["encoder_activation"] == choices["decoder_activation"] == (*model.ACTIVATIONS,)
+
+
+def test_the_help_has_the_defaults_of_each_preset(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "300")
+    assert command_line(monkeypatch, "--help") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"[section: 25; paper, best: {PRESETS['paper']['num_epochs']}]" in said
+    assert "[default: 256]" in said
+
+
+def test_parameters_of_presets_are_parameters():
+    for preset in PRESETS.values():
+        Parameters(**preset)
