@@ -214,43 +214,6 @@ def _shapes(num_hidden: int | Sequence[int], columns: int) -> dict[str, tuple[in
     return shapes
 
 
-<<<<<<< ours
-=======
-def _plain_config(model: Any) -> dict[str, Any]:
-    """Return a recommender's parameters as they come back from JSON."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            return [plain(each) for each in value]
-        return value.item() if isinstance(value, np.generic) else value
-
-    return {name: plain(value) for name, value in model.get_params().items()}
-
-
-def _check_config(config: Any, cls: Any) -> None:
-    """Refuse parameters that are not of the types of the defaults; ValueError."""
-    usual = {each.name: each.default for each in fields(cls) if each.init}
-    for name, value in config.items():
-        if name not in usual:
-            raise ValueError(f"there is no parameter {name!r}")
-        if name == "num_hidden":
-            sizes = value if isinstance(value, list) else [value]
-            right = bool(sizes) and all(type(size) is int and size >= 1 for size in sizes)
-        elif isinstance(usual[name], str):
-            right = isinstance(value, str)
-        elif value is None:
-            right = usual[name] is None
-        else:
-            right = isinstance(value, (int, float)) and math.isfinite(value)
-            right = right and (isinstance(value, float) or abs(value) < 2**62)
-            # MXNet reads a share as a float32, and refuses one that would not be a normal one.
-            share = value == 0 or 1e-37 < value < 1
-            right = right and (share or not name.endswith("dropout"))
-        if not right:
-            raise ValueError(f"{name} cannot be {value!r:.60}")
-
-
->>>>>>> theirs
 def _number(value: Any) -> float:
     if type(value) not in (int, float) or not math.isfinite(value):
         raise ValueError(f"{value!r:.60} is no finite number")
