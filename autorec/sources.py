@@ -69,7 +69,7 @@ def opened(path: str | os.PathLike[str], encoding: str = "utf-8") -> Iterator[IO
     mode = os.fstat(handle).st_mode
     if stat.S_ISDIR(mode):
         os.close(handle)
-        raise RatingsError("It is a folder; name a file.")
+        raise RatingsError("It cannot be read, since it is a folder; name a file.")
     with open(handle, "rb", buffering=0) as file:
         if stat.S_ISREG(mode) and number is None:
             yield file

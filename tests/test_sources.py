@@ -115,7 +115,7 @@ def test_devices_and_bombs_do_not_take_all_the_memory(tmp_path):
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
-        ("/", "/: It is a folder"),
+        ("/", "/: It cannot be read, since it is a folder"),
         ("/dev/null", "/dev/null: The file is empty"),
         ("/dev/fd/8888", "/dev/fd/8888 does not exist, for example since it was a pipe"),
     ],
