@@ -243,8 +243,11 @@ def _check_config(config: Any, cls: Any) -> None:
         elif value is None:
             right = usual[name] is None
         else:
-            right = isinstance(value, (int, float)) and abs(value) < 2**62
-            right = right and (not name.endswith("dropout") or 0 <= value < 1)
+            whole = isinstance(value, int) and abs(value) < 2**62
+            right = whole or (isinstance(value, float) and math.isfinite(value))
+            # MXNet reads a share as a float32, and refuses one that would not be a normal one.
+            share = value == 0 or 1e-37 < value < 1
+            right = right and (share or not name.endswith("dropout"))
         if not right:
             raise ValueError(f"{name} cannot be {value!r:.60}")
 

@@ -291,7 +291,7 @@ def test_ids_stay_what_they_are(ids, tmp_path):
     assert {type(each) for each in found} == {type(each) for each in frame["user"].tolist()}
 
 
-@pytest.mark.parametrize("id_", [pd.Timestamp(0), True, (1, 2), numpy.inf, b"1"])
+@pytest.mark.parametrize("id_", [pd.Timestamp(0), True])
 def test_ids_that_json_does_not_hold(id_, tmp_path):
     frame = pd.DataFrame({"user": [1, 2], "item": [id_, id_], "rating": 3})
     fitted = Recommender(num_hidden=2, num_epochs=1, devices="cpu").fit(Ratings.from_frame(frame))
