@@ -9,8 +9,9 @@ import numpy
 
 from .errors import ConfigurationError
 
-#: MXNet computes in float32.
+#: MXNet computes in float32, and reads numbers that are too small for it as little as too large.
 LARGEST = float(numpy.finfo(numpy.float32).max)
+_SMALLEST = float(numpy.finfo(numpy.float32).tiny)
 
 #: MXNet takes 32 bits of a seed.
 MOST_SEED = 2**32 - 1
@@ -46,10 +47,15 @@ def whole(name: str, value: Any, **bounds: float | None) -> int:
 
 def real(name: str, value: Any, **bounds: float | None) -> float:
     """Return a finite number, NumPy's as Python's; the rest is as in `whole`."""
-    known = isinstance(value, (int, float, numpy.integer, numpy.floating))
-    if isinstance(value, bool) or not known or not abs(value) <= LARGEST:
+    number = isinstance(value, (int, float, numpy.integer, numpy.floating))
+    if not number or isinstance(value, bool) or not (value == 0 or _holds(value)):
         raise ConfigurationError(f"{name} must be a finite number, not {value!r}.")
     return float(_within(name, float(value), bounds))
+
+
+def _holds(value: float) -> bool:
+    """Return whether float32 has the number, about."""
+    return _SMALLEST <= abs(value) <= LARGEST
 
 
 def _within(name: str, value: float, bounds: dict[str, float | None]) -> float:
