@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import IO, Any, Literal
+from typing import Any, Literal, TextIO
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ def slices(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def write_listing(
-    batches: Iterable[pd.DataFrame], file: IO[str], format: Format | None = None
+    batches: Iterable[pd.DataFrame], file: TextIO, format: Format | None = None
 ) -> None:
     """Write a table.
 
@@ -56,7 +56,7 @@ def write_listing(
         _write(_text(batch, format, number == 0, file), file)
 
 
-def _text(batch: pd.DataFrame, format: Format, first: bool, file: IO[str]) -> str:
+def _text(batch: pd.DataFrame, format: Format, first: bool, file: TextIO) -> str:
     """Return a batch in a format, as the encoding of a file can have it."""
     encoding = getattr(file, "encoding", None) or "utf-8"
     try:
@@ -76,7 +76,7 @@ def _text(batch: pd.DataFrame, format: Format, first: bool, file: IO[str]) -> st
         ) from error
 
 
-def _write(text: str, file: IO[str]) -> None:
+def _write(text: str, file: TextIO) -> None:
     try:
         file.write(text)
     except BrokenPipeError:

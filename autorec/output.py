@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import TextIO
 
 from .errors import ConfigurationError
 from .files import replacing
@@ -25,7 +25,7 @@ _OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.EN
 
 
 @contextmanager
-def written(path: Path | None) -> Iterator[IO[str]]:
+def written(path: Path | None) -> Iterator[TextIO]:
     """Give a file of text to write, UTF-8; a regular one is there once the block is left.
 
     Parameters

@@ -38,6 +38,14 @@ def say(message: str) -> None:
     tell(f"autorec: {message}")
 
 
+def note(text: str) -> None:
+    """Write a line to stdout beside the work, which goes on if the reader has left."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        leave_stdout()
+
+
 def open_streams() -> None:
     """Have a process begin with streams that can be written to, and files get no number of these.
 

@@ -31,7 +31,7 @@ from .resumption import (
 )
 from .roles import KVStoreName, Role, serve
 from .splits import given_split, last_split, random_split
-from .terminal import shown, tell
+from .terminal import note, shown, tell
 
 
 @with_hyperparameters(after="preset")
@@ -132,7 +132,7 @@ def train_command(
         quiet = True
         warnings.simplefilter("ignore")
     if not quiet:
-        print(shown(_overview(facts)))
+        note(shown(_overview(facts)))
     wanted = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     claim: Any = nullcontext(resume or wanted)
     if first and not resume:
@@ -159,16 +159,16 @@ def train_command(
         write_report(folder, model.net_, model.history_, result, facts, config)
         model.save(folder / "model")
     if cold and not quiet:
-        print(
+        note(
             f"{cold:,} of the held-out ratings are of a user or an item without training ratings; "
             f"they were predicted {model.cold_prediction:g}"
         )
     if not quiet:
-        print(
+        note(
             f"Learning curve, metrics and model are in {shown(folder)}/: curve.png, metrics.json, "
             "model/"
         )
-    print(
+    note(
         f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {model.history_.best.epoch} "
         f"epochs; {time.perf_counter() - started:.1f} s in all"
     )
