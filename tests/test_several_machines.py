@@ -345,6 +345,59 @@ def test_a_worker_that_fails_ends_the_job_with_its_message(tmp_path):
     assert "autorec: worker 0 ended with exit code 2, and so the whole job has" in said
 
 
+def listening(pids):
+    """Return the addresses, those of IPv6 in hexadecimal, and ports that processes listen on."""
+    links = [os.readlink(link) for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir()]
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in links:
+                host, port = local.split(":")
+                if table == "tcp":
+                    host = socket.inet_ntoa(bytes.fromhex(host)[::-1])
+                found.append((host, int(port, 16)))
+    return found
+
+
+def test_a_launched_job_listens_on_loopback_alone_and_a_strangers_bytes_end_it_with_a_word(
+    tmp_path, ratings_file, monkeypatch
+):
+    for variable, value in {
+        "DMLC_USE_KUBERNETES": "1", "DMLC_NODE_HOST": "0.0.0.0", "DMLC_LOCAL": "1", "PORT": "1",
+        "DMLC_PS_VAN_TYPE": "another", "DMLC_RANK": "1", "PS_RESEND": "1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(variable, value)
+    options = ["--ratings", "films.csv", "--epochs", 1_000_000, "--checkpoint-every", 1]
+    process = launched("--", "train", *options, "--output", "run", cwd=tmp_path)
+    wait_for(Checkpoints(tmp_path / "run" / "checkpoints").epochs, process)
+    started = children(process)
+    places = {role: listening(pids) for role, pids in started.items()}
+    assert [len(found) for found in places.values()] == [1, 1, 2]
+    assert {host for found in places.values() for host, _ in found} == {"127.0.0.1"}
+    with socket.create_connection(places["server"][0]) as stranger:
+        # No name and no message, in the words of ZeroMQ's first protocol.
+        stranger.sendall(b"\x01\x00\x01\x00")
+        code, said = end_of(process, started)
+    assert code == 1
+    assert said[-1] == (
+        "autorec: server 0 ended with SIGABRT, and so the whole job has; a run with checkpoints "
+        "goes on by train --resume."
+    )
+    assert Checkpoints(tmp_path / "run" / "checkpoints").latest().epoch >= 1
+
+
+def test_a_job_inherits_what_is_meant_for_any_and_nothing_of_another(monkeypatch):
+    for variable in [*roles.HEARTBEAT, "PS_VERBOSE", "AUTOREC_JOIN_TIMEOUT", "MXNET_SEED"]:
+        monkeypatch.setenv(variable, "7")
+    kept = launch._inherited()
+    assert all(kept[each] == "7" for each in roles.HEARTBEAT)
+    assert {"PS_VERBOSE", "AUTOREC_JOIN_TIMEOUT", "MXNET_SEED", "PATH"} <= set(kept)
+    for variable in ("DMLC_ANYTHING", "DMLC_ROLE", "PS_DROP_MSG", "PORT"):
+        monkeypatch.setenv(variable, "7")
+    assert launch._inherited() == kept
+
+
 def test_launch_is_for_training():
     for arguments in ([], ["evaluate", "run/model"]):
         with pytest.raises(ConfigurationError, match="autorec launch -- train"):
