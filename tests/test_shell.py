@@ -395,7 +395,8 @@ STREAMS = {
     "full of help": ("autorec --help > /dev/full", 1, "No space left on device"),
     "full of errors": ("autorec inspect nowhere 2> /dev/full", 2, ""),
     "descriptors": ("{ echo first; autorec recommend model --user 3 -o /dev/stdout; "
-                    "echo last; } > f; head -1 f | grep -q first && grep -q last f && grep -q ^3,1, f", 0, ""),
+                    "echo last; } > f; head -1 f | grep -q first && grep -q last f && "
+                    "grep -q ^3,1, f", 0, ""),
     "another descriptor": ("autorec recommend model --user 3 -o /dev/fd/7 7> seven; "
                            "grep -q ^3,1, seven", 0, ""),
 }  # fmt: skip
