@@ -246,8 +246,8 @@ def _check_config(config: Any, cls: Any) -> None:
             whole = isinstance(value, int) and abs(value) < 2**62
             right = whole or (isinstance(value, float) and math.isfinite(value))
             # MXNet reads a share as a float32, and refuses one that would not be a normal one.
-            share = value == 0 or 1e-37 < value < 1
-            right = right and (share or not name.endswith("dropout"))
+            if right and name.endswith("dropout"):
+                right = value == 0 or 1e-37 < value < 1
         if not right:
             raise ValueError(f"{name} cannot be {value!r:.60}")
 
