@@ -165,13 +165,13 @@ class BiasedMF(Fitted):
     num_factors : int
         Length of p_u and q_i.
     num_epochs, batch_size, learning_rate, learning_rate_decay, weight_decay, patience
-        As of `fit`, a row being a rating; the decay is on all but μ.
+        See `fit`, a row being a rating; the decay is on all but μ.
     init_sigma : float
         Standard deviation of the first factors and biases.
     clip : bool
         Whether predictions are kept within the scale of the training ratings.
     devices, random_state
-        As of `Recommender`.
+        See `Recommender`.
     """
 
     num_factors: int = 30

@@ -51,7 +51,7 @@ class Checkpoint:
     settings : mapping
         What the run was made with, as far as the weights depend on it.
     note : mapping
-        As of `Checkpoints`.
+        See `Checkpoints`.
     """
 
     path: Path
@@ -147,7 +147,7 @@ class Checkpoints:
         too.
     facts : mapping
         What the weights depend on besides the settings of `fit`, for JSON; a run is resumed with
-        the same ones alone.
+        the same ones only.
     note : mapping
         What else to keep with each checkpoint, for JSON.
 

@@ -62,7 +62,7 @@ def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequen
     if compute != "auto":
         if compute == "sparse" and not known:
             raise ConfigurationError(
-                "compute='sparse' knows the layers of AutoRec alone; leave it at 'auto'."
+                "compute='sparse' knows only the layers of AutoRec; leave it at 'auto'."
             )
         return compute == "sparse"
     rows, columns = inputs.shape

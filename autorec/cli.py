@@ -29,7 +29,7 @@ train_command.register(app)
 @app.command("launch")
 def launch_command(
     arguments: list[str] = typer.Argument(
-        ..., metavar="-- train ...", help="What each of them runs: autorec train, as alone."
+        ..., metavar="-- train ...", help="What each of them runs: autorec train, as by itself."
     ),
     workers: int = typer.Option(2, min=1, help="Processes that train."),
     servers: int = typer.Option(1, min=1, help="Processes that add up gradients."),

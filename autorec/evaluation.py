@@ -51,7 +51,7 @@ def predict_cells(
         What is predicted where the row or the column has no rating in `inputs`; by default what
         the net says, which it never learned.
     compute : {"auto", "dense", "sparse"}
-        Whole rows, or these cells alone, see `is_sparse`.
+        Whole rows, or only these cells, see `is_sparse`.
 
     Returns
     -------

@@ -89,7 +89,7 @@ def run(row: Row, train: Ratings, test: Ratings, seed: int, devices: str = "gpu"
     seed : int
         Of the validation split and of the model.
     devices : str
-        As of `contexts`.
+        See `contexts`.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def reproduce(
         data's checksums, the result of `run` and the versions. A file whose row or data are no
         longer the same is replaced.
     devices : str
-        As of `contexts`.
+        See `contexts`.
     progress : callable, optional
         Called before each run with its name, the runs before it and the runs in all.
     """
@@ -215,7 +215,7 @@ def movielens_splits(sources: Mapping[str, Path | None], count: int = 5) -> Spli
             missing = [file.name for file in files if not file.is_file()]
             if missing:
                 raise DataUnavailableError(
-                    f"{folder} has no {missing[0]}, as the copy in a wheel has the ratings alone; "
+                    f"{folder} has no {missing[0]}, as the copy in a wheel has only the ratings; "
                     "name the release of GroupLens with --ml-100k."
                 )
             yield fold, *given_split(*map(read_ratings, files))

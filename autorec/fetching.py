@@ -48,7 +48,7 @@ def cache_folder() -> Path:
 def fetch(name: str = "100k", source: str | os.PathLike[str] | None = None) -> Path:
     """Folder with the files of a release, its ratings file checked.
 
-    Without a source the cache is looked at, then GroupLens, then, for 100k alone, the copy that
+    Without a source the cache is looked at, then GroupLens, then, for 100k only, the copy that
     the wheel of recbole 1.2.1 carries. What is fetched stays in the cache (`cache_folder`).
 
     Parameters

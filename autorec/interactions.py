@@ -68,7 +68,7 @@ class Interactions:
         return bool((self.matrix.data > 0).all())
 
     def only(self, rows: NDArray[Any]) -> Interactions:
-        """Return a matrix of the same shape with the ratings of some rows alone.
+        """Return a matrix of the same shape with the ratings of only some rows.
 
         Parameters
         ----------

@@ -134,7 +134,7 @@ class Cells:
         return np.array(result, ctx=self.context)
 
     def at(self, code: Any, weight: NDArray[numpy.float32], bias: Any) -> Any:
-        """Return W c + b at the cells alone: code_b · weight_j + bias_j for each.
+        """Return W c + b at only the cells: code_b · weight_j + bias_j for each.
 
         Parameters
         ----------
@@ -270,7 +270,7 @@ def adam_step(
     Parameters
     ----------
     starts, rows, values, of
-        As of `product`, by column.
+        See `product`, by column.
     weight, mean, variance : ndarray of float32, shape (columns, units)
         Changed in place.
     decays : ndarray of float32, shape (columns,)

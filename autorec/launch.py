@@ -29,7 +29,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def launch(arguments: Sequence[str], workers: int = 2, servers: int = 1) -> int:
-    """Run ``autorec train`` as a job of several processes, over loopback alone.
+    """Run ``autorec train`` as a job of several processes, over loopback only.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def launch(arguments: Sequence[str], workers: int = 2, servers: int = 1) -> int:
         If it is not training that is asked for.
     """
     if not arguments or arguments[0] != "train":
-        raise ConfigurationError("launch runs train alone: autorec launch -- train ...")
+        raise ConfigurationError("launch only runs train: autorec launch -- train ...")
     arguments = list(arguments)
     if not any(each.startswith(("--kvstore", "--resume")) for each in arguments):
         arguments[1:1] = ["--kvstore", "dist_sync"]

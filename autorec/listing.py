@@ -37,7 +37,7 @@ def write_listing(
     file : file of text
         stdout, or one that a user has named.
     format : {"table", "csv", "json"}, optional
-        "table" where stdout is a terminal, else "csv", by default. A table is for stdout alone:
+        "table" where stdout is a terminal, else "csv", by default. A table is for stdout only:
         what would act upon a terminal is escaped in it, and it has `MOST_SHOWN` rows at most.
 
     Raises

@@ -30,7 +30,7 @@ TITLES = typer.Option(
 UNKNOWN = typer.Option(
     "error", help="Refuse users and items that the model has never seen, or answer with a fallback."
 )
-DEVICES = typer.Option("cpu", help="As of train.")
+DEVICES = typer.Option("cpu", help="See train.")
 
 
 def evaluate_command(

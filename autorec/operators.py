@@ -39,7 +39,7 @@ class Cells:
         return self._dot(values, self.matrix, weight)
 
     def at(self, code: Any, weight: Any, bias: Any) -> Any:
-        """Return W c + b at the cells alone, see `kernels.Cells.at`."""
+        """Return W c + b at only the cells, see `kernels.Cells.at`."""
         starts = self.matrix.indptr
         columns = np.array(self.matrix.indices, dtype="int32", ctx=self.context)
         products = [

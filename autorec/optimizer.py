@@ -27,7 +27,7 @@ def make_trainer(
     ConfigurationError
         If Gluon has no optimizer of that name.
     """
-    # "test" is MXNet's own, and GroupAdaGrad works on row-sparse gradients alone.
+    # "test" is MXNet's own, and GroupAdaGrad works only on row-sparse gradients.
     known = sorted(set(mx.optimizer.Optimizer.opt_registry) - {"test", "groupadagrad"})
     if optimizer.lower() not in known:
         raise ConfigurationError(

@@ -100,7 +100,7 @@ def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
         `Recommender`.
     folder : Path
     devices : str, optional
-        As of `contexts`; by default those that it was fitted on, the CPU where they are not.
+        See `contexts`; by default those that it was fitted on, the CPU where they are not.
 
     Raises
     ------

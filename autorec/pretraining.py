@@ -45,7 +45,7 @@ def pretrain(
     num_epochs : int
         Passes over the ratings for the outermost pair.
     encoder_activation, decoder_activation, scale, typical_count
-        As of the deep `AutoRec`.
+        See the deep `AutoRec`.
     code_epochs, code_learning_rate
         Passes over the codes for each further pair, and Adam's learning rate.
     contexts : sequence of Context

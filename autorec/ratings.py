@@ -55,7 +55,7 @@ class Ratings:
         ----------
         matrix : sparse matrix or array, shape (num_users, num_items)
         nonpositive
-            As of `from_frame`.
+            See `from_frame`.
 
         Raises
         ------

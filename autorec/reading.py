@@ -70,7 +70,7 @@ def read_ratings(
     encoding : str
         The text's encoding.
     duplicates, nonpositive : str
-        As of `Ratings.from_frame`.
+        See `Ratings.from_frame`.
     like : Ratings, optional
         A table that has the same users and items: ids are read as text where its are text, so
         that its "007" is found.
@@ -102,7 +102,7 @@ def as_ratings(table: Any, like: Ratings | None = None) -> Ratings:
         A DataFrame names its columns user, item, rating and perhaps time, or as files do (see
         `read_ratings`); a matrix is users x items; a path is read by `read_ratings`.
     like : Ratings, optional
-        As of `read_ratings`.
+        See `read_ratings`.
 
     Raises
     ------

@@ -168,7 +168,7 @@ class Recommender(Fitted):
         test : the same, optional
             Reported after each epoch and used for nothing else.
         on_epoch, checkpoints, resume, workers
-            As of `fit`. Layers are not pretrained again when a run is resumed.
+            See `fit`. Layers are not pretrained again when a run is resumed.
 
         Returns
         -------
@@ -325,7 +325,7 @@ class Recommender(Fitted):
         Parameters
         ----------
         users, k, exclude_seen, titles
-            As of `recommend`.
+            See `recommend`.
 
         Yields
         ------
@@ -354,7 +354,7 @@ class Recommender(Fitted):
         item : id
         k : int
         titles
-            As of `recommend`.
+            See `recommend`.
 
         Returns
         -------
@@ -408,7 +408,7 @@ class Recommender(Fitted):
             The rating from which on a test item counts as liked; three quarters up the scale, 4 of
             1 to 5, by default.
         unknown
-            As of `predict`; unknown users and items count for the errors, not for the ranking.
+            See `predict`; unknown users and items count for the errors, not for the ranking.
 
         Raises
         ------

@@ -24,13 +24,13 @@ def reproduce_command(
     ml_1m: Optional[Path] = typer.Option(
         None, help="MovieLens-1M's folder or zip, or a file of its ratings."
     ),
-    devices: str = typer.Option("gpu", help="As of train."),
+    devices: str = typer.Option("gpu", help="See train."),
     output: Optional[Path] = typer.Option(
         None,
         help="The folder of results; those it has are not run again.  "
         "[default: runs/reproduction, or runs/quick]",
     ),
-    quiet: bool = typer.Option(False, "--quiet", help="Print the tables alone, and no progress."),
+    quiet: bool = typer.Option(False, "--quiet", help="Print only the tables, no progress."),
 ) -> None:
     """Run the paper's protocol and print its tables beside the published figures.
 

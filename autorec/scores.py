@@ -31,7 +31,7 @@ def codes(
     contexts : sequence of Context
         Where the net's parameters are.
     compute : {"auto", "dense", "sparse"}
-        As of `is_sparse`.
+        See `is_sparse`.
 
     Returns
     -------

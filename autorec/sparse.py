@@ -1,9 +1,9 @@
-"""Sparse: AutoRec computed at the rated cells alone, so that work follows the ratings.
+"""Sparse: AutoRec computed at only the rated cells, so that work follows the ratings.
 
 The encoder's first product is that of a sparse matrix; the decoder, the loss and their gradients
 are taken at rated cells and nowhere else. What lies between, biases, activations, inner layers and
 dropout, is the net's own. The numbers are those of whole rows, to within rounding; only what
-`input_dropout` drops is drawn for rated cells alone, and so other ratings by the same seed.
+`input_dropout` drops is drawn only for rated cells, and so other ratings by the same seed.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from .workers import Workers
 
 
 class SparseSteps:
-    """Steps that compute rated cells alone; the counterpart of `DenseSteps`.
+    """Steps that compute only the rated cells; the counterpart of `DenseSteps`.
 
     With kernels, Adam on one context updates the two large matrices in a pass of its own, which
     needs no array for the gradient; all else goes by the trainer.

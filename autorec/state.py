@@ -71,7 +71,7 @@ def check_like(wanted: Any, found: Any, where: str = "the state") -> None:
     Parameters
     ----------
     wanted
-        As of `packed`. Mappings have the same keys, unless it has none or numbers for keys.
+        See `packed`. Mappings have the same keys, unless it has none or numbers for keys.
     found
         With NumPy's arrays.
     where : str

@@ -71,10 +71,10 @@ def train_command(
     kvstore: Optional[KVStoreName] = typer.Option(
         None,
         help="Train with the other workers of a job, which the DMLC_* variables describe; see "
-        "autorec launch.  [default: alone]",
+        "autorec launch.  [default: by itself]",
     ),
     output: Optional[Path] = typer.Option(None, help="A new folder.  [default: runs/NAME-TIME]"),
-    quiet: bool = typer.Option(False, "--quiet", help="Print the result alone, and no progress."),
+    quiet: bool = typer.Option(False, "--quiet", help="Print only the result, no progress."),
     checkpoint_every: Optional[int] = typer.Option(
         None, min=1, help="Epochs between checkpoints, for --resume.  [default: none are written]"
     ),
@@ -88,8 +88,8 @@ def train_command(
 ) -> None:
     """Train AutoRec, by default as the section does: MovieLens-100K, a tenth held out.
 
-    Writes to a new folder: metrics.json, curve.png, the weights alone, model.params, and all that
-    the other commands need, model/. With --checkpoint-every, a run that was stopped, by Ctrl-C or
+    Writes to a new folder: metrics.json, curve.png, the weights in model.params, and in model/ all
+    that the other commands need. With --checkpoint-every, a run that was stopped, by Ctrl-C or
     otherwise, can be resumed.
     """
     started = time.perf_counter()
@@ -127,7 +127,7 @@ def train_command(
     model = Recommender(**vars(parameters))
     facts = describe(name, learned, chooser, held_out)
     workers = Workers.join(kvstore)
-    first = workers.rank == 0  # which alone speaks and writes
+    first = workers.rank == 0  # the only one that speaks and writes
     if not first:
         quiet = True
         warnings.simplefilter("ignore")

@@ -23,7 +23,7 @@ _joined: list[Workers] = []
 
 
 class Workers:
-    """This worker among all of a job; alone, by default.
+    """This worker among all of a job; the only one, by default.
 
     A context: it is left together with the others, or at once with an exception.
 
@@ -47,13 +47,13 @@ class Workers:
     def join(cls, kvstore: KVStoreName | None) -> Workers:
         """Wait for the other processes of the job that the DMLC_* variables describe.
 
-        Ctrl-C then concerns rank 0 alone, with which the others end.
+        Ctrl-C then concerns only rank 0, with which the others end.
 
         Parameters
         ----------
         kvstore : {"dist_sync", "dist_device_sync"}, optional
             MXNet's, gradients being added up on the CPU or on the GPUs before they are sent. None
-            for a worker that is alone.
+            for a worker without others.
 
         Raises
         ------

@@ -131,7 +131,7 @@ def test_the_last_update_is_checked_without_held_out_ratings(compute, rate):
 
 
 def test_weights_that_the_held_out_ratings_do_not_touch_are_checked_too():
-    pytest.importorskip("numba")  # whose kernels look at rated cells alone
+    pytest.importorskip("numba")  # whose kernels look only at rated cells
     ratings = low_rank_ratings()
     test = Interactions.from_ratings(ratings.take(ratings.users == 0))
     start = {"decoder.bias": numpy.array([0.0] * 39 + [numpy.nan])}

@@ -271,7 +271,7 @@ def test_what_cannot_be_had_is_refused():
     inputs = ratings(20, 20, 0.1, seed=0)
     with pytest.raises(ConfigurationError, match="not 'sprase'"):
         is_sparse("sprase", AutoRec(3, 20), inputs, [mx.cpu()])
-    with pytest.raises(ConfigurationError, match="AutoRec alone"):
+    with pytest.raises(ConfigurationError, match="only the layers of AutoRec"):
         is_sparse("sparse", gluon.nn.Dense(20), inputs, [mx.cpu()])
 
 
