@@ -60,7 +60,8 @@ def _kernel(function: Callable[..., None]) -> Callable[..., None]:
 
 def _compiled(function: Any, parallel: bool, cached: bool = True) -> Any:
     # Numba's cache tells functions apart by their names, not by how they were compiled.
-    named = FunctionType(function.__code__, function.__globals__, function.__name__)
+    parts = function.__code__, function.__globals__, function.__name__
+    named = FunctionType(*parts, closure=function.__closure__)
     named.__qualname__ = function.__name__ if parallel else f"{function.__name__}_alone"
     compiling = partial(njit, parallel=parallel, fastmath=_FAST)
     if cached:

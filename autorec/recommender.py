@@ -17,7 +17,7 @@ from scipy.sparse import csr_matrix
 
 from . import ids
 from ._accuracy import Accuracy, accuracy
-from ._mxnet import from_any_thread, mx
+from ._mxnet import from_any_thread, mx, numpy_semantics
 from .bounds import whole
 from .checkpoints import Checkpoint, Checkpoints
 from .devices import contexts
@@ -144,6 +144,7 @@ class Recommender(Fitted):
             f"{self.ratings_.num_items:,} items by {self.ratings_.num_users:,} users>"
         )
 
+    @numpy_semantics()
     def fit(
         self,
         ratings: Any,
@@ -477,10 +478,7 @@ class Recommender(Fitted):
         whole("k", k, least=1)
         if users is None:
             return np.arange(self.ratings_.num_users)
-        rows = self.ratings_.user_codes(users)
-        if len(rows) == 0:
-            raise RatingsError("No user is named; name one, or leave users out for everybody.")
-        return rows
+        return self.ratings_.user_codes(users)
 
     def _check_size(self, users: int, k: int, way_out: str) -> None:
         most = users * min(k, self.ratings_.num_items)

@@ -156,8 +156,14 @@ def test_quiet_prints_the_result_alone(tmp_path, ratings_file):
         (["--ratings", "{file}", "--test-ratio", "2"], "between 0 and 1"),
         (["--ratings", "{file}", "--preset", "worst"], "no preset 'worst'"),
         (["--ratings", "{file}", "--hidden", "5,x"], "--hidden 5,x is no size"),
-        (["--ratings", "{file}", "--encoder", "magic"], "no activation 'magic'"),
-        (["--ratings", "{file}", "--optimizer", "magic"], "no optimizer 'magic'"),
+        (
+            ["--ratings", "{file}", "--encoder", "magic"],
+            "encoder_activation (--encoder) must be 'identity', ",
+        ),
+        (
+            ["--ratings", "{file}", "--optimizer", "magic"],
+            "optimizer (--optimizer) must be 'adadelta', ",
+        ),
         (["--ratings", "{file}", "--patience", "2"], "patience needs validation ratings"),
         (["--ratings", "{file}", "--output", "{file}"], "not an empty folder; name a new folder"),
         (["--ratings", "{file}", "--output", "{file}/x"], "cannot be written"),
@@ -231,9 +237,10 @@ def test_columns_are_named_or_numbered(tmp_path):
 def test_help_names_the_defaults(tmp_path):
     done = autorec("train", "--help", cwd=tmp_path)
     assert done.returncode == 0
-    for named, value in Recommender().get_params().items():
-        if named in ("num_hidden", "dropout", "num_epochs", "learning_rate", "weight_decay"):
-            assert f"[section: {value}]" in " ".join(done.stdout.split()), named
+    said = " ".join(done.stdout.split())
+    for named in ("dropout", "num_epochs", "learning_rate", "weight_decay"):
+        section, best = (getattr(Recommender.preset(name), named) for name in ("section", "best"))
+        assert f"[section: {section}; paper, best: {best}]" in said, named
     alone = autorec(cwd=tmp_path)
     assert "train" in alone.stdout + alone.stderr
 

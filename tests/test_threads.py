@@ -23,7 +23,7 @@ from support import times
 
 import autorec
 from autorec import AutoRec, BiasedMF, Interactions, Recommender, section
-from autorec._mxnet import autograd, gluon, mx, np, npx
+from autorec._mxnet import autograd, gluon, mx, np, npx, numpy_semantics
 from autorec.export import export
 from autorec.pretraining import pretrain
 from autorec.splits import random_split
@@ -85,7 +85,8 @@ def the_section(known: SimpleNamespace, folder: Path) -> float:
     assert len(kept) + len(left) == 3
     net = AutoRec(4, 2)
     net.initialize(mx.init.Constant(0.1), ctx=CPU)
-    trainer = gluon.Trainer(list(net.collect_params().values()), "sgd", {"learning_rate": 0.01})
+    with numpy_semantics():  # as Gluon's own classes want them, whoever makes them
+        trainer = gluon.Trainer(list(net.collect_params().values()), "sgd", {"learning_rate": 0.01})
     loss = gluon.loss.L2Loss()
     rows = [matrix]
     section.train_recsys_rating(net, rows, rows, loss, trainer, 1, CPU, inter_mat=matrix)
