@@ -50,9 +50,10 @@ notebook: $(BESIDE_D2L) ## open the notebook (Python 3.9 to 3.11)
 bench: $(BESIDE_D2L) ## measure time and memory, e.g. ARGS="epochs --set ML-1M" or ARGS=--help
 	@$(<D)/bin/python -m benchmarks $(ARGS)
 
-lint: $(INSTALLED) ## check style and types
+lint: $(INSTALLED) ## check style, types and the direction of imports
 	@$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	[ ! -x $(VENV)/bin/lint-imports ] || $(VENV)/bin/lint-imports --no-logo
 	$(call needs,$(VENV)/bin/mypy,Python 3.10 or later,python3.11)
 	$(VENV)/bin/mypy
 

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ._lazy import imported_when_used
+
 if TYPE_CHECKING:
-    from ._accuracy import Accuracy, accuracy
     from .baselines import BiasedMeans, BiasedMF, Means
-    from .devices import contexts, try_all_gpus
+    from .compute.devices import contexts, try_all_gpus
+    from .data.interactions import Interactions
+    from .data.movielens.tables import load_movielens, read_titles
+    from .data.ratings import Ratings
+    from .data.reading import read_ratings
+    from .data.splits import given_split, k_fold, last_split, leave_k_split, random_split
     from .errors import AutorecError
-    from .evaluation import evaluate, predict_cells
-    from .history import Epoch, History
-    from .interactions import Interactions
+    from .evaluation.accuracy import Accuracy, accuracy
+    from .evaluation.prediction import evaluate, predict_cells
     from .model import AutoRec
-    from .movielens import load_movielens, read_titles
-    from .ratings import Ratings
-    from .reading import read_ratings
-    from .recommender import Recommender
+    from .recommender.estimator import Recommender
     from .section import (
         evaluator,
         get_dataloader_workers,
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
         split_data_ml100k,
         train_recsys_rating,
     )
-    from .splits import given_split, k_fold, last_split, leave_k_split, random_split
-    from .training import fit
+    from .training.history import Epoch, History
+    from .training.loop import fit
 
 __version__ = "0.1.0"
 
@@ -39,7 +40,7 @@ class _Repairs:
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> None:
         if name == "mxnet":
-            from ._repairs import repair_quietly
+            from ._environment import repair_quietly
 
             repair_quietly()
 
@@ -50,18 +51,18 @@ sys.meta_path.insert(0, _Repairs)
 # is imported when the name is first used: what needs neither starts at once, and works without.
 _MODULES = {
     "baselines": ("BiasedMF", "BiasedMeans", "Means"),
-    "checkpoints": ("Checkpoints",),
-    "devices": ("contexts", "try_all_gpus"),
+    "training.checkpoints": ("Checkpoints",),
+    "compute.devices": ("contexts", "try_all_gpus"),
     "errors": ("AutorecError",),
-    "_accuracy": ("Accuracy", "accuracy"),
-    "evaluation": ("evaluate", "predict_cells"),
-    "history": ("Epoch", "History"),
-    "interactions": ("Interactions",),
+    "evaluation.accuracy": ("Accuracy", "accuracy"),
+    "evaluation.prediction": ("evaluate", "predict_cells"),
+    "training.history": ("Epoch", "History"),
+    "data.interactions": ("Interactions",),
     "model": ("AutoRec",),
-    "movielens": ("load_movielens", "read_titles"),
-    "ratings": ("Ratings",),
-    "reading": ("read_ratings",),
-    "recommender": ("Recommender",),
+    "data.movielens.tables": ("load_movielens", "read_titles"),
+    "data.ratings": ("Ratings",),
+    "data.reading": ("read_ratings",),
+    "recommender.estimator": ("Recommender",),
     "section": (
         "evaluator",
         "get_dataloader_workers",
@@ -70,11 +71,9 @@ _MODULES = {
         "split_data_ml100k",
         "train_recsys_rating",
     ),
-    "splits": ("given_split", "k_fold", "last_split", "leave_k_split", "random_split"),
-    "training": ("fit",),
+    "data.splits": ("given_split", "k_fold", "last_split", "leave_k_split", "random_split"),
+    "training.loop": ("fit",),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-
 __all__ = [
     "Accuracy",
     "AutoRec",
@@ -110,11 +109,7 @@ __all__ = [
     "try_all_gpus",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+__getattr__ = imported_when_used(__name__, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -14,8 +14,8 @@ def main() -> None:
     heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if heard:
         signal.signal(signal.SIGINT, _stop)
-    from .cli import main as run_commands
-    from .terminal import open_streams
+    from ._terminal import open_streams
+    from .cli.app import main as run_commands
 
     open_streams()
     try:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar, cast
 
 import numpy
 
-from ._repairs import INSTALL, check_flavours, check_numpy, installed_flavours, repair
+from ._environment import INSTALL, check_flavours, check_numpy, installed_flavours, repair
 from .errors import MXNetUnavailableError
 
 Function = TypeVar("Function", bound=Callable[..., Any])

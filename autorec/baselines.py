@@ -13,18 +13,18 @@ from typing import Any, Protocol
 import numpy
 from numpy.typing import NDArray
 
-from ._accuracy import accuracy
+from ._bounds import MOST_SEED, real, whole
+from ._fitted import Fitted
 from ._mxnet import from_any_thread, mx, nn, np, numpy_semantics
-from .bounds import MOST_SEED, real, whole
-from .devices import contexts, split_rows
+from .compute.devices import contexts, split_rows
+from .data.ratings import Ratings
 from .errors import ConfigurationError
-from .fitted import Fitted
-from .history import Epoch, History
-from .hyperparameters import Settings
-from .optimizer import make_trainer, optimizer_state, restore_optimizer
-from .ratings import Ratings
-from .steps import update
-from .training import Run, run_epochs
+from .evaluation.accuracy import accuracy
+from .training.history import Epoch, History
+from .training.loop import Run, run_epochs
+from .training.optimizer import make_trainer, optimizer_state, restore_optimizer
+from .training.settings import Settings
+from .training.steps import update
 
 
 class Predictor(Protocol):

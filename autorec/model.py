@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ._bounds import real, whole
 from ._mxnet import autograd, nn, np, numpy_semantics
-from .bounds import real, whole
 from .errors import ConfigurationError
 
 #: Activations by name, with the range of those that are bounded.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from .history import History
+    from .training.history import History
 
 
 @contextmanager

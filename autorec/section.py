@@ -15,13 +15,13 @@ import numpy
 import pandas as pd
 from tqdm import tqdm
 
-from . import movielens
 from ._mxnet import np, numpy_semantics
-from .devices import split_rows, try_all_gpus
+from .compute.devices import split_rows, try_all_gpus
+from .data.movielens import tables as movielens
 from .errors import ConfigurationError, RatingsError
-from .history import EpochSums, History
 from .model import AutoRec
-from .steps import update
+from .training.history import EpochSums, History
+from .training.steps import update
 
 __all__ = [
     "AutoRec",

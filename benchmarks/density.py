@@ -14,8 +14,8 @@ from statistics import median
 from typing import Any
 from unittest.mock import patch
 
-from autorec.choice import break_even, has_kernels
-from autorec.interactions import Interactions
+from autorec.compute.choice import break_even, has_kernels
+from autorec.data.interactions import Interactions
 
 from . import synthetic
 from .epoch_job import BATCH, train_mxnet
@@ -134,7 +134,7 @@ def _epoch(way: str, train: Interactions, units: int) -> float:
     """Return the seconds of the second epoch."""
     gc.collect()  # nets refer to themselves, and a wide one is gigabytes
     kernels = way == "sparse" and has_kernels()
-    with patch("autorec.choice.has_kernels", lambda: kernels):
+    with patch("autorec.compute.choice.has_kernels", lambda: kernels):
         _, history = train_mxnet("dense" if way == "dense" else "sparse", train, 2, units)
     seconds: float = history[1].seconds
     return seconds

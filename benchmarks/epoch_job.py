@@ -18,7 +18,7 @@ from typing import Any
 import numpy
 from scipy.sparse import csr_matrix
 
-from autorec.interactions import Interactions
+from autorec.data.interactions import Interactions
 from benchmarks.machine import cores
 
 BATCH = 256
@@ -76,7 +76,7 @@ def train_mxnet(way: str, train: Interactions, epochs: int, units: int) -> tuple
 
 def sparse_optimizer(columns: int, units: int, repeats: int = 5) -> list[float]:
     """Return the seconds of Adam's pass over the two large matrices, without any rating."""
-    from autorec.kernels import adam_step
+    from autorec.compute.kernels import adam_step
 
     none = numpy.empty(0, dtype=numpy.int32)
     cells = numpy.zeros(columns + 1, dtype=numpy.int32), none
@@ -92,7 +92,7 @@ def dense_optimizer(columns: int, units: int, repeats: int = 5) -> list[float]:
     """Return the seconds that Gluon's trainer takes for a step, given the gradients."""
     from autorec import AutoRec
     from autorec._mxnet import mx, np
-    from autorec.optimizer import make_trainer
+    from autorec.training.optimizer import make_trainer
 
     net = AutoRec(units, columns)
     net.initialize(mx.init.Normal(0.01))

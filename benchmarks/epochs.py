@@ -18,9 +18,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from autorec.choice import break_even
+from autorec.compute.choice import break_even
+from autorec.data.interactions import Interactions
 from autorec.errors import AutorecError
-from autorec.interactions import Interactions
 
 from . import synthetic
 from .epoch_job import BATCH, save

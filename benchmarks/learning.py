@@ -14,7 +14,7 @@ from typing import Any
 import numpy
 from matplotlib.figure import Figure
 
-from autorec.files import replacing
+from autorec._storage.files import replacing
 
 from . import synthetic
 from .epoch_job import BATCH

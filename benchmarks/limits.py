@@ -151,7 +151,7 @@ def multiplied(units: int, columns: int, repeats: int) -> float:
 def kernels(shape: tuple[int, int, int], units: int) -> list[Kernel]:
     """Return the kernels at work on a batch of a synthetic set of that shape."""
     from autorec._mxnet import mx
-    from autorec.kernels import Cells, adam_step, at_cells, product
+    from autorec.compute.kernels import Cells, adam_step, at_cells, product
 
     rng = numpy.random.default_rng(0)
     train = synthetic.interactions(*shape)

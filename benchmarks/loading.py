@@ -13,8 +13,8 @@ from typing import Any
 import numpy
 import pandas as pd
 
-from autorec.interactions import Interactions
-from autorec.reading import read_ratings
+from autorec.data.interactions import Interactions
+from autorec.data.reading import read_ratings
 
 from . import synthetic
 from .epoch_job import BATCH

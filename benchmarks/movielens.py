@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from autorec.interactions import Interactions
-from autorec.movielens import load_movielens
-from autorec.ratings import Ratings
-from autorec.reading import read_ratings
+from autorec.data.interactions import Interactions
+from autorec.data.movielens.tables import load_movielens
+from autorec.data.ratings import Ratings
+from autorec.data.reading import read_ratings
 
 
 def ratings(name: str, sources: Mapping[str, Path | None]) -> Ratings:

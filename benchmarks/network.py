@@ -17,7 +17,7 @@ from unittest.mock import patch
 import numpy
 from scipy.sparse import csr_matrix
 
-from autorec.launch import free_ports
+from autorec.distributed.launch import free_ports
 
 from .epoch_job import timed
 from .tables import table
@@ -65,8 +65,8 @@ def step_costs(shared: bool) -> tuple[float, float]:
     """
     from autorec import AutoRec, Interactions
     from autorec._mxnet import mx
-    from autorec.hyperparameters import Settings
-    from autorec.sparse_steps import SparseSteps
+    from autorec.training.settings import Settings
+    from autorec.training.sparse_steps import SparseSteps
 
     random = numpy.random.default_rng(0)
     few, many = 256, 2_048
@@ -77,7 +77,7 @@ def step_costs(shared: bool) -> tuple[float, float]:
     net = AutoRec(HIDDEN, COLUMNS, 0.0)
     net.initialize(mx.init.Normal(0.01))
     # Without kernels it makes no pass of its own over the weights.
-    with patch("autorec.choice.has_kernels", lambda: not shared):
+    with patch("autorec.compute.choice.has_kernels", lambda: not shared):
         steps = SparseSteps(net, inputs, Settings(loss="sum", weight_decay=0.01), [mx.cpu()])
 
     def step(size: int) -> None:
@@ -142,7 +142,9 @@ def job(servers: int) -> str:
     roles = ["scheduler", *["server"] * servers, *["worker"] * WORKERS]
     processes = []
     for role in roles:
-        module = ["benchmarks.network", "work"] if role == "worker" else ["autorec.roles"]
+        module = (
+            ["benchmarks.network", "work"] if role == "worker" else ["autorec.distributed.roles"]
+        )
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-m", *module],
@@ -165,7 +167,7 @@ def work() -> None:
     """Train each net as a worker; rank 0 prints its sizes, and bytes and seconds a step."""
     from autorec import AutoRec, Interactions, fit
     from autorec._mxnet import mx
-    from autorec.workers import Workers
+    from autorec.distributed.workers import Workers
 
     with Workers.join("dist_sync") as workers:
         for hidden, columns in NETS:

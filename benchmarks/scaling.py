@@ -16,8 +16,8 @@ import numpy
 from matplotlib.figure import Figure
 from scipy.sparse import csr_matrix
 
-from autorec.files import replacing
-from autorec.interactions import Interactions
+from autorec._storage.files import replacing
+from autorec.data.interactions import Interactions
 
 from . import synthetic
 from .epoch_job import BATCH, DROPOUT, SETTINGS, timed
@@ -96,9 +96,9 @@ def _epoch(train: Interactions, units: int) -> tuple[float, float]:
     """Return an epoch's seconds, and those of as many passes of Adam over the same arrays."""
     from autorec import AutoRec
     from autorec._mxnet import mx
-    from autorec.hyperparameters import Settings
-    from autorec.sparse import rated_cells
-    from autorec.sparse_steps import SparseSteps
+    from autorec.compute.sparse import rated_cells
+    from autorec.training.settings import Settings
+    from autorec.training.sparse_steps import SparseSteps
 
     net, context = AutoRec(units, train.shape[1], DROPOUT), mx.cpu()
     net.initialize(mx.init.Normal(0.01))

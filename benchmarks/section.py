@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from autorec import movielens
+from autorec.data.movielens import tables as movielens
 from autorec.errors import ConfigurationError
 
 from .machine import describe_machine, sentence

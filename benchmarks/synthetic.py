@@ -6,7 +6,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from autorec.interactions import Interactions
+from autorec.data.interactions import Interactions
 
 #: The standard deviation of what no model can know: the RMSE that training can come near to.
 NOISE = 0.4

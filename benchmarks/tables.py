@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from autorec.files import replacing
+from autorec._storage.files import replacing
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

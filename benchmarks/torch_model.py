@@ -10,7 +10,7 @@ import numpy
 import torch
 from torch import nn
 
-from autorec.interactions import Interactions
+from autorec.data.interactions import Interactions
 
 #: Up to so many bytes the matrix is kept as one array, and a batch is taken from that.
 WHOLE = 1e9

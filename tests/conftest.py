@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy
 import pytest
 
-from autorec import movielens
+from autorec.data.movielens import tables as movielens
+from autorec.data.ratings import Ratings
 from autorec.errors import DataUnavailableError
-from autorec.ratings import Ratings
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ TRAINED = {
 def kill_runs(folder: Path, times: int, seed: int) -> Any:
     """Kill processes that train, and resume until they end; compare with what was never stopped."""
     from autorec import Recommender
-    from autorec.checkpoints import Checkpoints
+    from autorec.training.checkpoints import Checkpoints
 
     ratings = Path(__file__).parent / "fixtures" / "format-1" / "ratings.csv"
 
@@ -160,7 +160,7 @@ def kill_runs(folder: Path, times: int, seed: int) -> Any:
 def mutate_model(folder: Path, times: int, seed: int) -> Any:
     """Load mutations of a model; count what was refused and what loaded and predicted."""
     from autorec import Recommender
-    from autorec.ratings import Ratings
+    from autorec.data.ratings import Ratings
 
     def use(mutated: Path) -> None:
         # Of the ratings, too, the checksum fits.
@@ -176,7 +176,7 @@ def mutate_model(folder: Path, times: int, seed: int) -> Any:
 def mutate_checkpoint(folder: Path, times: int, seed: int) -> Any:
     """Resume mutations of a run in the folder, whose parameters are in parameters.json."""
     from autorec import Recommender
-    from autorec.checkpoints import Checkpoint, Checkpoints
+    from autorec.training.checkpoints import Checkpoint, Checkpoints
 
     parameters = json.loads((folder / "parameters.json").read_text())
     ratings = Path(__file__).parent / "fixtures" / "format-1" / "ratings.csv"

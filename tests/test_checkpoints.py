@@ -18,12 +18,12 @@ from support import times
 from test_training import assert_same, learned, low_rank_ratings, weights
 
 from autorec import AutoRec, Interactions, fit, random_split
-from autorec import checkpoints as checkpoints_module
 from autorec._mxnet import mx
-from autorec.checkpoints import Checkpoint, Checkpoints
+from autorec._storage.folders import LOCK
 from autorec.errors import ConfigurationError, DataCorruptError, TrainingError
-from autorec.recommender import Recommender
-from autorec.storage import LOCK
+from autorec.recommender.estimator import Recommender
+from autorec.training import checkpoints as checkpoints_module
+from autorec.training.checkpoints import Checkpoint, Checkpoints
 
 FIRST = Path(__file__).parent / "fixtures" / "format-1"
 CPU, TWO = [mx.cpu(0)], [mx.cpu(0), mx.cpu(1)]
@@ -166,7 +166,7 @@ def script(folder, end):
 import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_checkpoints as here
-from autorec import storage
+from autorec._storage import folders as storage
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -272,7 +272,7 @@ def test_a_deep_net_is_not_pretrained_again(tmp_path, monkeypatch):
 
     with pytest.raises(StopError):
         Recommender(**model).fit(ratings, on_epoch=on_epoch, checkpoints=checkpoints, resume=True)
-    monkeypatch.setattr("autorec.recommender.pretrain", None)
+    monkeypatch.setattr("autorec.recommender.estimator.pretrain", None)
     result = Recommender(**model).fit(ratings, checkpoints=checkpoints, resume=True)
     assert_same(weights(expected.net_), weights(result.net_), 0)
     for change in ({"pretrain_epochs": 3}, {"learning_rate": 0.1}):
@@ -307,7 +307,7 @@ def test_the_last_epoch_is_not_lost_whatever_ends_the_run(tmp_path, error, monke
 
 @pytest.mark.parametrize("compute", ["dense", "sparse"])
 def test_ctrl_c_takes_effect_between_two_batches(tmp_path, compute, monkeypatch):
-    from autorec import sparse_steps, steps
+    from autorec.training import sparse_steps, steps
 
     checkpoints = Checkpoints(tmp_path)
     kind = {"dense": steps.DenseSteps, "sparse": sparse_steps.SparseSteps}[compute]
@@ -332,7 +332,7 @@ def test_ctrl_c_takes_effect_between_two_batches(tmp_path, compute, monkeypatch)
 
 
 def test_a_second_ctrl_c_does_not_wait(monkeypatch):
-    from autorec import steps
+    from autorec.training import steps
 
     def interrupted(self, rows):
         os.kill(os.getpid(), signal.SIGINT)
@@ -417,7 +417,7 @@ def test_two_runs_do_not_share_a_folder(tmp_path, monkeypatch):
 
 
 def test_a_run_that_fails_before_its_first_epoch_leaves_no_folder(tmp_path, monkeypatch):
-    from autorec import steps
+    from autorec.training import steps
 
     monkeypatch.setattr(steps.DenseSteps, "step", lambda *_: (_ for _ in ()).throw(StopError))
     with pytest.raises(StopError):
@@ -601,7 +601,7 @@ def train(*arguments, cwd, until, number):
 
 
 def command_line(monkeypatch, *arguments):
-    from autorec import cli
+    from autorec.cli import app as cli
 
     monkeypatch.setattr(sys, "argv", ["autorec", "train", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:

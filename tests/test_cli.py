@@ -11,8 +11,9 @@ import numpy
 import pytest
 from support import ROUNDING
 
-from autorec import AutoRec, Interactions, Recommender, cli, evaluate, random_split, read_ratings
+from autorec import AutoRec, Interactions, Recommender, evaluate, random_split, read_ratings
 from autorec._mxnet import mx
+from autorec.cli import app as cli
 
 
 def autorec(*arguments, cwd, env=None):

@@ -2,7 +2,7 @@ import numpy
 import pytest
 
 from autorec._mxnet import mx, np
-from autorec.devices import contexts, split_rows, try_all_gpus
+from autorec.compute.devices import contexts, split_rows, try_all_gpus
 from autorec.errors import ConfigurationError
 
 

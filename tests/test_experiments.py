@@ -11,9 +11,12 @@ import numpy
 import pandas as pd
 import pytest
 
-from autorec import Ratings, cli, experiments, random_split, tables
+from autorec import Ratings, random_split
+from autorec.cli import app as cli
 from autorec.errors import DataUnavailableError
-from autorec.experiments import Row, markdown, movielens_splits, reproduce, run, summarise
+from autorec.experiments import protocol as experiments
+from autorec.experiments import tables
+from autorec.experiments.protocol import Row, markdown, movielens_splits, reproduce, run, summarise
 
 SMALL = {"num_hidden": 4, "num_epochs": 3, "loss": "sum", "learning_rate": 0.02, "batch_size": 16}
 TABLES = {
@@ -88,7 +91,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 import test_experiments as here
-from autorec import files
+from autorec._storage import files
 done = []
 def replace_or_die(old, new):
     done.append(new)

@@ -13,11 +13,12 @@ import numpy
 import pandas as pd
 import pytest
 
-from autorec import Ratings, onnx_graph
+from autorec import Ratings
 from autorec._mxnet import gluon, mx
 from autorec.errors import AutorecError, ConfigurationError, NotFittedError, RatingsError
-from autorec.export import export
-from autorec.recommender import Recommender
+from autorec.export import onnx as onnx_graph
+from autorec.export.formats import export
+from autorec.recommender.estimator import Recommender
 
 module = sys.modules[export.__module__]
 

@@ -17,8 +17,8 @@ from autorec import AutoRec, Interactions, Recommender, fit
 from autorec._mxnet import mx
 from autorec.baselines import BiasedMeans, BiasedMF, Means
 from autorec.errors import ConfigurationError, NotFittedError, TrainingError
-from autorec.hyperparameters import Settings
-from autorec.presets import Parameters
+from autorec.recommender.presets import Parameters
+from autorec.training.settings import Settings
 
 QUICK = {"num_epochs": 2, "batch_size": 16, "learning_rate": 0.01, "devices": "cpu"}
 MODELS = {

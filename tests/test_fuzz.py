@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from support import times
 
 from autorec import Recommender, read_ratings
+from autorec.data.reading import read_pairs
 from autorec.errors import AutorecError
-from autorec.reading import read_pairs
 
 
 def examples(count):

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorec import Ratings, Recommender, read_ratings
+from autorec.data.ids import find, in_type, joined, listed, places
+from autorec.data.reading import read_pairs
+from autorec.data.splits import given_split
 from autorec.errors import RatingsError
-from autorec.ids import find, in_type, joined, listed, places
-from autorec.reading import read_pairs
-from autorec.splits import given_split
 
 property_test = settings(deadline=None, derandomize=True, max_examples=200)
 NUMBERS = np.array([7, 42, -3, 2**53 + 1])

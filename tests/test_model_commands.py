@@ -9,7 +9,9 @@ import numpy
 import pandas as pd
 import pytest
 
-from autorec import Recommender, cli, model_commands
+from autorec import Recommender
+from autorec.cli import app as cli
+from autorec.cli import model as model_commands
 
 
 def table() -> pd.DataFrame:

@@ -26,9 +26,10 @@ from typing import Any
 import pytest
 from support import times
 
-from autorec import archives, fetching, leftovers, movielens, releases
-from autorec.errors import ConfigurationError, DataCorruptError, DataUnavailableError
-from autorec.movielens import (
+from autorec._storage import leftovers
+from autorec.data.movielens import archives, fetching, releases
+from autorec.data.movielens import tables as movielens
+from autorec.data.movielens.tables import (
     RELEASES,
     fetch,
     find_release,
@@ -36,6 +37,7 @@ from autorec.movielens import (
     ratings_file,
     read_titles,
 )
+from autorec.errors import ConfigurationError, DataCorruptError, DataUnavailableError
 
 # Made-up ratings and titles, laid out as in each release.
 TAB = "1\t10\t4\t880000001\n2\t10\t1\t880000002\n2\t30\t5\t880000003\n"
@@ -619,7 +621,8 @@ def test_a_server_that_stalls_is_given_up(
 
 FETCH = """
 import dataclasses, sys
-from autorec import movielens, releases
+from autorec.data.movielens import tables as movielens
+from autorec.data.movielens import releases
 releases.GROUPLENS, md5, sha1 = sys.argv[1:]
 release = dataclasses.replace(movielens.RELEASES["100k"], md5=md5, sha1=sha1)
 movielens.RELEASES["100k"] = release
@@ -683,7 +686,9 @@ def test_what_a_killed_download_left_is_removed_by_the_next_and_no_other(
 
 
 def test_a_folder_is_held_by_one_and_let_go_by_the_dead(tmp_path: Path) -> None:
-    hold = "import sys, time; from pathlib import Path; from autorec.leftovers import held\n"
+    hold = (
+        "import sys, time; from pathlib import Path; from autorec._storage.leftovers import held\n"
+    )
     hold += "with held(Path(sys.argv[1])) as yes: print(yes, flush=True); time.sleep(100)"
     command = [sys.executable, "-c", hold, str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

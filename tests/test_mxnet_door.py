@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy
 import pytest
 
+from autorec import _environment as repairs
 from autorec import _mxnet as door
-from autorec import _repairs as repairs
 from autorec.errors import MXNetUnavailableError
 
 PACKAGE = Path(door.__file__).parent
@@ -83,7 +83,7 @@ def test_kernels_take_as_many_threads_as_mxnet(monkeypatch: pytest.MonkeyPatch) 
     pytest.importorskip("numba")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     done = run_python(
-        "import numba\nimport numpy as np\nfrom autorec.kernels import product\n"
+        "import numba\nimport numpy as np\nfrom autorec.compute.kernels import product\n"
         "none, one = np.zeros(2, np.int32), np.zeros((1, 1), np.float32)\n"
         "product(none, none[:0], np.zeros(0, np.float32), one, one.copy())\n"
         "print(numba.get_num_threads())"

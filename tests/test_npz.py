@@ -6,8 +6,8 @@ import zipfile
 import numpy
 import pytest
 
-from autorec import npz
-from autorec.npz import stored_arrays, write_npz
+from autorec._storage import npz
+from autorec._storage.npz import stored_arrays, write_npz
 
 
 def read(path):

@@ -7,7 +7,7 @@ import pytest
 
 from autorec import AutoRec
 from autorec._mxnet import mx
-from autorec.params import stored_params, write_params
+from autorec._storage.params import stored_params, write_params
 
 
 @pytest.fixture

@@ -18,9 +18,12 @@ from hypothesis import strategies as st
 from storage_attacks import attack
 from support import times
 
-from autorec import Recommender, files, persistence, storage
+from autorec import Recommender
+from autorec._storage import files
+from autorec._storage import folders as storage
+from autorec._storage.folders import LOCK, MODEL, locked, read_folder
 from autorec.errors import AutorecError, ConfigurationError, ModelError, RatingsError
-from autorec.storage import LOCK, MODEL, locked, read_folder
+from autorec.recommender import saving as persistence
 
 FIRST = Path(__file__).parent / "fixtures" / "format-1"
 SMALL = {"num_hidden": 4, "num_epochs": 2, "learning_rate": 0.02, "devices": "cpu"}
@@ -146,7 +149,9 @@ def test_users_that_are_true_or_false_come_back_so(tmp_path):
     ids=str,
 )
 def test_ids_that_could_not_be_saved_are_refused_before_training(ids, kind, monkeypatch):
-    monkeypatch.setattr("autorec.recommender.fit", lambda *_, **__: pytest.fail("it was trained"))
+    monkeypatch.setattr(
+        "autorec.recommender.estimator.fit", lambda *_, **__: pytest.fail("it was trained")
+    )
     column = pd.Series(
         [ids[i] for i in (0, 0, 1, 1, 2)], dtype=None if kind == "float64" else object
     )

@@ -11,8 +11,8 @@ from scipy.sparse.linalg import lsqr
 from autorec import Ratings, accuracy, random_split
 from autorec.baselines import BiasedMeans, BiasedMF, Means
 from autorec.errors import ConfigurationError, RatingsError
-from autorec.presets import PRESETS
-from autorec.recommender import Recommender
+from autorec.recommender.estimator import Recommender
+from autorec.recommender.presets import PRESETS
 
 QUICK = {
     "num_hidden": 10,

@@ -7,7 +7,7 @@ from test_training import learned
 from autorec import AutoRec, Interactions, evaluate, fit
 from autorec._mxnet import mx
 from autorec.errors import ConfigurationError
-from autorec.pretraining import pretrain
+from autorec.training.pretraining import pretrain
 
 SETTINGS = {
     "num_epochs": 100,

@@ -9,9 +9,10 @@ import pytest
 from scipy.sparse import csr_matrix
 from support import ROUNDING
 
-from autorec import Ratings, Recommender, accuracy, random_split, scores
+from autorec import Ratings, Recommender, accuracy, random_split
 from autorec.errors import ConfigurationError, NotFittedError, RatingsError
-from autorec.ranking import ranking
+from autorec.evaluation import top_items as scores
+from autorec.evaluation.ranking import ranking
 
 SMALL = {
     "num_hidden": 6,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from autorec.experiments import markdown, summarise
-from autorec.tables import TABLES, TRIED
+from autorec.experiments.protocol import markdown, summarise
+from autorec.experiments.tables import TABLES, TRIED
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/reproduction"

@@ -16,8 +16,8 @@ import autorec
 from autorec import AutoRec, Interactions, Recommender, fit, model
 from autorec._mxnet import mx
 from autorec.errors import ConfigurationError
-from autorec.hyperparameters import Settings
-from autorec.presets import PRESETS, Parameters
+from autorec.recommender.presets import PRESETS, Parameters
+from autorec.training.settings import Settings
 
 # Run on a copy of the library, in whose settings one field more is declared.
 PROGRAM = """

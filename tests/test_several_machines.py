@@ -16,12 +16,13 @@ import pytest
 from test_checkpoints import DROPOUT, TWO, VARIANTS, command_line, figures, stopped, trained
 from test_training import assert_same, learned, weights
 
-from autorec import Interactions, launch, roles
-from autorec.checkpoints import Checkpoints
+from autorec import Interactions
+from autorec.distributed import launch, roles
+from autorec.distributed.workers import Workers, leave
 from autorec.errors import ConfigurationError, TrainingError
-from autorec.recommender import Recommender
-from autorec.training import epoch_seed
-from autorec.workers import Workers, leave
+from autorec.recommender.estimator import Recommender
+from autorec.training.checkpoints import Checkpoints
+from autorec.training.loop import epoch_seed
 
 CASES = {
     "dense": {"compute": "dense", "validate": True},
@@ -107,7 +108,7 @@ def job(tmp_path_factory):
         "OMP_NUM_THREADS": "1",
         "NUMBA_NUM_THREADS": "1",
     }
-    serve = ["-m", "autorec.roles"]
+    serve = ["-m", "autorec.distributed.roles"]
     here = str(Path(__file__).parent)
     code = f"import sys; sys.path.insert(0, {here!r}); import test_several_machines as here"
     train = ["-c", f"{code}; here.work(here.Path({str(folder)!r}))"]

@@ -19,9 +19,14 @@ import pandas as pd
 import pytest
 from support import times
 
-from autorec import Recommender, cli, listing, output, recommender, scores
+from autorec import Recommender
+from autorec import _output as output
+from autorec._terminal import shown
+from autorec.cli import app as cli
+from autorec.cli import listing
 from autorec.errors import ConfigurationError
-from autorec.terminal import shown
+from autorec.evaluation import top_items as scores
+from autorec.recommender import estimator as recommender
 
 RED, OVERRIDE = "\x1b[31m", "\u202e"
 HOSTILE = f"{RED}é{OVERRIDE}\nfilm"
@@ -40,7 +45,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"user": user + 1, "item": [names[i] for i in item], "rating": 1 + (item + user) % 5}
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("autorec.persistence.versions", lambda: {"numpy": HOSTILE}, raising=False)
+        patch.setattr(
+            "autorec.recommender.saving.versions", lambda: {"numpy": HOSTILE}, raising=False
+        )
         patch.setattr("autorec.model_folder.versions", lambda: {"numpy": HOSTILE}, raising=False)
         Recommender(num_hidden=4, num_epochs=2, devices="cpu").fit(rows).save(folder / "model")
     rows.to_csv(folder / "ratings.csv", index=False)
@@ -327,7 +334,8 @@ def test_a_table_that_would_not_fit_is_refused_with_a_way_out(place, monkeypatch
 MEMORY = """
 import re, resource, sys
 import numpy
-from autorec import cli, Ratings, Recommender
+from autorec import Ratings, Recommender
+from autorec.cli import app as cli
 import pandas as pd
 
 def peak(what):
@@ -449,7 +457,7 @@ wanted, count = int(sys.argv.pop(1)), -1
 def hook(event, arguments):
     global count
     if event == "import":
-        if count >= 0 or arguments[0] == "autorec.cli":
+        if count >= 0 or arguments[0] == "autorec.cli.app":
             count += 1
         if count == wanted > 0:
             os.kill(os.getpid(), signal.SIGINT)

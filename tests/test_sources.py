@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from autorec import read_ratings, sources
+from autorec import read_ratings
+from autorec.data import sources
 from autorec.errors import RatingsError
 
 LINES = "".join(f"{n // 50},{n % 50},{1 + n % 5},{n}\n" for n in range(20_000))

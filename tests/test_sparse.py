@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import random as random_matrix
 
-from autorec import AutoRec, Interactions, choice, fit, predict_cells
+from autorec import AutoRec, Interactions, fit, predict_cells
 from autorec._mxnet import autograd, gluon, mx, np
-from autorec.choice import has_kernels, is_sparse
+from autorec.compute import choice
+from autorec.compute.choice import has_kernels, is_sparse
+from autorec.compute.sparse import rated_cells
 from autorec.errors import ConfigurationError
-from autorec.hyperparameters import Settings
-from autorec.sparse import rated_cells
-from autorec.sparse_steps import SparseSteps
-from autorec.steps import DenseSteps
+from autorec.training.settings import Settings
+from autorec.training.sparse_steps import SparseSteps
+from autorec.training.steps import DenseSteps
 
 VARIANTS = {
     "section": {"dropout": 0.0},
@@ -31,7 +32,7 @@ VARIANTS = {
 def products(request, monkeypatch):
     """Each test runs with numba's kernels, and with MXNet's operators, as where there is none."""
     if request.param == "operators":
-        monkeypatch.setattr("autorec.choice.has_kernels", lambda: False)
+        monkeypatch.setattr("autorec.compute.choice.has_kernels", lambda: False)
     elif not has_kernels():
         pytest.skip("numba is not installed")
     return request.param
@@ -240,7 +241,7 @@ def test_the_net_has_what_was_learned_until_ctrl_c(monkeypatch):
         if next(steps) == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("autorec.training.EpochSums.check", until_the_fifth)
+    monkeypatch.setattr("autorec.training.loop.EpochSums.check", until_the_fifth)
     found = []
     for compute in ("dense", "sparse"):
         net, steps = AutoRec(8, 40, 0.0), itertools.count(1)

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorec import Ratings
+from autorec.data.splits import given_split, k_fold, last_split, leave_k_split, random_split
 from autorec.errors import ConfigurationError, RatingsError
-from autorec.splits import given_split, k_fold, last_split, leave_k_split, random_split
 
 property_test = settings(deadline=None, derandomize=True)
 

@@ -24,9 +24,9 @@ from support import times
 import autorec
 from autorec import AutoRec, BiasedMF, Interactions, Recommender, section
 from autorec._mxnet import autograd, gluon, mx, np, npx, numpy_semantics
-from autorec.export import export
-from autorec.pretraining import pretrain
-from autorec.splits import random_split
+from autorec.data.splits import random_split
+from autorec.export.formats import export
+from autorec.training.pretraining import pretrain
 
 CPU = [mx.cpu()]
 
@@ -170,7 +170,7 @@ def test_a_thread_may_import_autorec_for_the_others() -> None:
             "import threading, numpy\n"
             "from scipy.sparse import csr_matrix\n"
             "def first():\n"
-            "    import autorec.recommender\n"
+            "    import autorec.recommender.estimator\n"
             "thread = threading.Thread(target=first); thread.start(); thread.join()\n"
             "import autorec\n"
             "model = autorec.Recommender(num_hidden=2, num_epochs=1, devices='cpu')\n"
@@ -313,7 +313,7 @@ def test_asyncio_hands_work_to_threads(known: SimpleNamespace) -> None:
 
 def test_kernels_are_compiled_once_though_threads_come_together() -> None:
     pytest.importorskip("numba")
-    from autorec import kernels
+    from autorec.compute import kernels
 
     matrix = random_matrix(50, 40, 0.2, "csr", numpy.float32, random_state=0)
     weight = numpy.ones((40, 3), dtype=numpy.float32)

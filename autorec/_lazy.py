@@ -1,0 +1,29 @@
+"""Lazy: a package's public names, whose modules are imported when they are first used.
+
+MXNet takes a second to import: what needs none starts at once, and works without it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def imported_when_used(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+    """Return a package's ``__getattr__``.
+
+    Parameters
+    ----------
+    package : str
+    homes : mapping of str to sequence of str
+        For each of its modules, the public names that are in it.
+    """
+    home = {name: module for module, names in homes.items() for name in names}
+
+    def find(name: str) -> Any:
+        if name not in home:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+
+    return find

@@ -1,0 +1,113 @@
+"""The command line: ``autorec train``, ``autorec reproduce``, and those of `model_commands`."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from .._terminal import leave_stdout, say, tell
+from ..distributed.launch import launch
+from ..errors import AutorecError
+from . import model as model_commands
+from . import reproduce as reproduce_command
+from . import train as train_command
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="AutoRec: predict ratings with an autoencoder.",
+)
+
+# In the order of the help.
+train_command.register(app)
+
+
+@app.command("launch")
+def launch_command(
+    arguments: list[str] = typer.Argument(
+        ..., metavar="-- train ...", help="What each of them runs: autorec train, as by itself."
+    ),
+    workers: int = typer.Option(2, min=1, help="Processes that train."),
+    servers: int = typer.Option(1, min=1, help="Processes that add up gradients."),
+) -> None:
+    """Try out training over several machines, by several processes on this one.
+
+    Starts a scheduler, servers and workers that speak over loopback. Each line that they print
+    begins with who prints it. If one fails, all are ended.
+    """
+    sys.exit(launch(arguments, workers, servers))
+
+
+reproduce_command.register(app)
+model_commands.register(app)
+
+
+def main() -> None:
+    """Run the command line, see `run`."""
+    try:
+        run()
+    except SystemExit as end:
+        joined = sys.modules.get("autorec.distributed.workers")
+        if end.code and joined:
+            joined.leave(end.code)
+        raise
+
+
+def run() -> None:
+    """Run the command line, and exit.
+
+    Exit codes: 0; 2 for usage, input or settings that cannot be used; 1 for what the machine could
+    not do, a full disk for example; 130 for Ctrl-C.
+    """
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: say(str(message))
+        code = _answer(_invoke) or _answer(sys.stdout.flush)
+        leave_stdout()
+    sys.exit(code)
+
+
+def _invoke() -> None:
+    command: Any = typer.main.get_command(app)
+    # Not by its `main`, which has answers of its own to Ctrl-C and to readers that have enough.
+    with command.make_context("autorec", sys.argv[1:]) as context:
+        command.invoke(context)
+
+
+def _answer(do: Callable[[], None]) -> int:
+    """Do something, and return the exit code, once it is said what went wrong."""
+    try:
+        do()
+        return 0
+    except SystemExit as end:
+        return int(end.code or 0)
+    except typer.Exit as end:  # of --help
+        return end.exit_code
+    except KeyboardInterrupt as stop:
+        tell("")  # the terminal has shown ^C
+        say(f"stopped{stop}")
+        return 130
+    except AutorecError as error:
+        say(str(error))
+        return 2
+    except BrokenPipeError:  # of "autorec ... | head", which has what it wanted
+        return 0
+    except (OSError, MemoryError, RuntimeError) as error:  # MXNet's are RuntimeErrors
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        say(lines[-1])
+        return 1
+    except Exception as error:
+        # Typer's errors of usage, which have no public base class.
+        if not hasattr(error, "format_message"):
+            raise
+        message = error.format_message()
+        if message.startswith("Usage"):
+            print(message, file=sys.stderr)
+        else:
+            say(f"{message.rstrip('.')}; see autorec --help.")
+        return 2

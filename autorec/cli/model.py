@@ -1,0 +1,228 @@
+"""Commands on a saved model, and on the data sets; tables go to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal, Optional
+
+import numpy as np
+import pandas as pd
+import typer
+
+from .._output import usable_folder, written
+from .._terminal import shown
+from ..data.movielens import tables as movielens
+from ..data.reading import read_pairs, read_titles_table
+from ..errors import ConfigurationError
+from .listing import Format, slices, write_listing
+
+Unknown = Literal["error", "fallback"]
+
+MODEL = typer.Argument(help="The folder of a model, or of the run that made it.")
+FORMAT = typer.Option(
+    None, help="table, csv or json (a line each).  [default: table on a terminal, else csv]"
+)
+TITLES = typer.Option(
+    None, help="A file of items and titles: u.item, movies.dat, or a CSV with a header."
+)
+UNKNOWN = typer.Option(
+    "error", help="Refuse users and items that the model has never seen, or answer with a fallback."
+)
+DEVICES = typer.Option("cpu", help="See train.")
+
+
+def evaluate_command(
+    model: Path = MODEL,
+    ratings: Path = typer.Option(..., help="A file of held-out ratings; - for stdin."),
+    k: int = typer.Option(10, "-k", min=1, help="The length of the lists of recommendations."),
+    relevant: Optional[float] = typer.Option(
+        None, help="The rating from which on an item counts as liked.  [default: 3/4 up the scale]"
+    ),
+    unknown: Unknown = UNKNOWN,
+    format: Optional[Format] = FORMAT,
+    devices: str = DEVICES,
+) -> None:
+    """Compare a model's predictions and recommendations with ratings that were held out."""
+    result = _load(model, devices).evaluate(ratings, k, relevant, unknown)
+    errors, ranking = result.errors, result.ranking
+    k = ranking.k  # which is at most the number of items
+    rows = {
+        "RMSE": errors.rmse,
+        "MAE": errors.mae,
+        "ratings": errors.count,
+        f"precision@{k}": ranking.precision,
+        f"recall@{k}": ranking.recall,
+        f"NDCG@{k}": ranking.ndcg,
+        f"coverage@{k}": ranking.coverage,
+        "users with something liked": ranking.users,
+    }
+    _show(pd.DataFrame({"measure": list(rows), "value": list(rows.values())}, dtype=object), format)
+
+
+def predict_command(
+    model: Path = MODEL,
+    pairs: Path = typer.Option(..., help="A file, a user and an item a line; - for stdin."),
+    output: Optional[Path] = typer.Option(None, "-o", "--output", help="A file to write instead."),
+    unknown: Unknown = UNKNOWN,
+    format: Optional[Format] = FORMAT,
+    devices: str = DEVICES,
+) -> None:
+    """Predict the rating of each pair of a user and an item."""
+    with written(output) as file:
+        loaded = _load(model, devices)
+        table = read_pairs(pairs, like=loaded.ratings_)
+        predicted = loaded.predict(table["user"], table["item"], unknown)
+        write_listing(slices(table.assign(rating=predicted)), file, format)
+
+
+def recommend_command(
+    model: Path = MODEL,
+    user: Optional[list[str]] = typer.Option(None, help="A user's id; may be repeated."),
+    everybody: bool = typer.Option(False, "--all", help="For every user instead."),
+    k: int = typer.Option(10, "-k", min=1, help="Items for each user."),
+    titles: Optional[Path] = TITLES,
+    seen: bool = typer.Option(False, "--include-seen", help="Items that the user rated too."),
+    output: Optional[Path] = typer.Option(None, "-o", "--output", help="A file to write instead."),
+    format: Optional[Format] = FORMAT,
+    devices: str = DEVICES,
+) -> None:
+    """Recommend the items with the highest predictions."""
+    if bool(user) == everybody:
+        raise ConfigurationError("Name a user with --user, or ask for everybody with --all.")
+    with written(output) as file:
+        loaded = _load(model, devices)
+        names = None if titles is None else _titles(titles)
+        batches = loaded.recommend_batches(user or None, k, exclude_seen=not seen, titles=names)
+        write_listing(batches, file, format)
+
+
+def similar_command(
+    model: Path = MODEL,
+    item: str = typer.Option(..., help="An item's id."),
+    k: int = typer.Option(10, "-k", min=1, help="How many."),
+    titles: Optional[Path] = TITLES,
+    format: Optional[Format] = FORMAT,
+    devices: str = DEVICES,
+) -> None:
+    """List the items that the model finds most like one."""
+    loaded = _load(model, devices)
+    names = None if titles is None else _titles(titles)
+    _show(loaded.similar_items(item, k, names), format)
+
+
+def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
+    """Tell what a model is and what it was made from; its checksums are checked."""
+    loaded = _load(model, "cpu")
+    from .._storage.folders import MODEL, read_folder
+
+    with read_folder(_folder(model), MODEL) as (manifest, files):
+        size = sum(os.fstat(file.fileno()).st_size for file in files.values())
+    ratings, best = loaded.ratings_, loaded.history_.best
+    rows: dict[str, Any] = {
+        "view": loaded.view,
+        "ratings": len(ratings),
+        "users": ratings.num_users,
+        "items": ratings.num_items,
+        "scale": f"{loaded.scale_[0]:g} to {loaded.scale_[1]:g}",
+        "epochs": len(loaded.history_),
+        "train RMSE": best.train_rmse,
+        "validation RMSE": best.validation_rmse,
+        "bytes": size,
+        "sha256 of the ratings": manifest["sha256_ratings"],
+    }
+    usual = type(loaded)().get_params()
+    changed = {name: value for name, value in loaded.get_params().items() if value != usual[name]}
+    rows.update(changed)
+    rows.update({f"{name} version": version for name, version in manifest["versions"].items()})
+    table = pd.DataFrame({"what": list(rows), "value": list(rows.values())}, dtype=object)
+    _show(table, format)
+
+
+def export_command(
+    model: Path = MODEL,
+    format: Literal["onnx", "numpy", "symbol"] = typer.Option(
+        "onnx", help="ONNX, arrays for NumPy, or Gluon's symbol for SymbolBlock.imports."
+    ),
+    output: Path = typer.Option(Path("export"), "-o", "--output", help="A folder."),
+) -> None:
+    """Write a model in a form that needs no MXNet, or its symbol; and the ids with it."""
+    from ..export.formats import export
+
+    usable_folder(output)
+    for path in export(_load(model, "cpu"), output, format):
+        print(shown(path) if sys.stdout.isatty() else path)
+
+
+def data_command(
+    name: str = typer.Argument(help="A MovieLens release: 100k, 1m, ..., latest-small."),
+    data: Optional[Path] = typer.Option(
+        None, help="The release's folder or zip.  [default: the cache, else a download]"
+    ),
+    format: Optional[Format] = FORMAT,
+) -> None:
+    """Fetch a data set, check it and describe it."""
+    release = movielens.find_release(name)
+    ratings = movielens.load_movielens(release.name, data)
+    cells = ratings.num_users * ratings.num_items
+    by_user = np.bincount(ratings.users, minlength=ratings.num_users)
+    by_item = np.bincount(ratings.items, minlength=ratings.num_items)
+    rows: dict[str, Any] = {
+        "name": release.folder,
+        "ratings": len(ratings),
+        "users": ratings.num_users,
+        "items": ratings.num_items,
+        "rated cells": f"{len(ratings) / cells:.2%}",
+        "scale": f"{ratings.values.min():g} to {ratings.values.max():g}",
+        "mean rating": float(ratings.values.mean(dtype=np.float64)),
+        "ratings of a user": f"{by_user.min()} to {by_user.max()}, median {np.median(by_user):g}",
+        "ratings of an item": f"{by_item.min()} to {by_item.max()}, median {np.median(by_item):g}",
+    }
+    if ratings.times is not None:
+        dates = pd.to_datetime([ratings.times.min(), ratings.times.max()], unit="s")
+        rows["rated"] = f"{dates[0]:%Y-%m-%d} to {dates[1]:%Y-%m-%d}"
+    rows["sha256"] = ratings.checksum()
+    table = pd.DataFrame({"what": list(rows), "value": list(rows.values())}, dtype=object)
+    _show(table, format)
+
+
+def register(app: typer.Typer) -> None:
+    """Give a command line these commands."""
+    for name, command in (
+        ("evaluate", evaluate_command),
+        ("predict", predict_command),
+        ("recommend", recommend_command),
+        ("similar", similar_command),
+        ("inspect", inspect_command),
+        ("export", export_command),
+        ("data", data_command),
+    ):
+        app.command(name)(command)
+
+
+def _folder(model: Path) -> Path:
+    inner = model / "model"
+    return inner if (inner / "manifest.json").is_file() else model
+
+
+def _load(model: Path, devices: str) -> Any:
+    # MXNet takes a second to import; wrong arguments are answered before.
+    from ..recommender.estimator import Recommender
+
+    return Recommender.load(_folder(model), devices)
+
+
+def _titles(path: Path) -> pd.Series[str]:
+    if path.is_dir():
+        return movielens.read_titles(path)
+    return (
+        movielens.read_titles(path.parent)
+        if path.name in movielens.TITLES
+        else read_titles_table(path)
+    )
+
+
+def _show(table: pd.DataFrame, format: Format | None) -> None:
+    with written(None) as file:
+        write_listing([table], file, format)

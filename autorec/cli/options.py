@@ -1,0 +1,110 @@
+"""Options: the flags of ``autorec train`` that give hyperparameters, made from the fields."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import Field, fields
+from typing import Any, Callable, Optional, Union, get_args, get_origin, get_type_hints
+
+import typer
+
+from ..errors import ConfigurationError
+from ..recommender.presets import PRESETS, Parameters
+from ..training.settings import flag_of
+
+
+def with_hyperparameters(after: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, in place of its ``**options``, an option for each hyperparameter.
+
+    Parameters
+    ----------
+    after : str
+        The command's own option that they follow in the help.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature, hints = inspect.signature(command), get_type_hints(command)
+        parameters: list[inspect.Parameter] = []
+        for own in signature.parameters.values():
+            if own.kind is not inspect.Parameter.VAR_KEYWORD:
+                parameters.append(own.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            if own.name == after:
+                parameters += [_option(each) for each in _flagged()]
+
+        def decorated(**options: Any) -> None:
+            command(**options)
+
+        decorated.__doc__, decorated.__name__ = command.__doc__, command.__name__
+        decorated.__annotations__ = {
+            each.name: hints.get(each.name, each.annotation) for each in parameters
+        }
+        decorated.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        return decorated
+
+    return decorate
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the hyperparameters that options give, by their names; the others are the preset's."""
+    found = {}
+    for each in _flagged():
+        value = options[option_name(each)]
+        if value is not None:
+            found[each.name] = _sizes(value) if each.name == "num_hidden" else value
+    return found
+
+
+def option_name(declared: Field[Any]) -> str:
+    """Return the name that a hyperparameter's option has in a command: that of the flag."""
+    return str(flag_of(declared)).lstrip("-").replace("-", "_")
+
+
+def _flagged() -> list[Field[Any]]:
+    return [each for each in fields(Parameters) if flag_of(each) is not None]
+
+
+def _option(declared: Field[Any]) -> inspect.Parameter:
+    flag = str(flag_of(declared))
+    kind = get_type_hints(Parameters)[declared.name]
+    if kind is bool:
+        flag = f"{flag}/--no-{flag[2:]}"
+    if declared.name == "num_hidden":
+        kind = str
+    elif get_origin(kind) is Union:
+        kind = get_args(kind)[0]
+    default = typer.Option(None, flag, help=f"{declared.metadata['help']}{_defaults(declared)}")
+    return inspect.Parameter(
+        option_name(declared),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Optional[kind],
+    )
+
+
+def _defaults(declared: Field[Any]) -> str:
+    """Return the default of each preset, those with one value together; nothing for no value."""
+    names: dict[Any, list[str]] = {}
+    for name, preset in PRESETS.items():
+        names.setdefault(preset.get(declared.name, declared.default), []).append(name)
+    if len(names) == 1:
+        (value,) = names
+        return "" if value is None else f"  [default: {_shown(value)}]"
+    shown = (f"{', '.join(presets)}: {_shown(value)}" for value, presets in names.items())
+    return f"  [{'; '.join(shown)}]"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _sizes(hidden: str) -> int | list[int]:
+    try:
+        sizes = [int(size) for size in hidden.split(",")]
+    except ValueError:
+        raise ConfigurationError(
+            f"--hidden {hidden} is no size; write 500, or 500,250,500 for a deep net."
+        ) from None
+    return sizes[0] if len(sizes) == 1 else sizes

@@ -1,0 +1,142 @@
+"""Resumption: a run of ``autorec train`` that was stopped goes on with the options it began with.
+
+Its checkpoints have a note of these, and of the folder from which their relative paths start.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Optional
+
+import typer
+
+from ..errors import ConfigurationError
+from ..training.checkpoints import Checkpoints
+
+#: In a run's folder.
+CHECKPOINTS = "checkpoints"
+
+
+def recall_options(context: typer.Context, folder: Optional[Path]) -> Optional[Path]:
+    """Make the options of a run that is resumed the defaults of all others.
+
+    Parameters
+    ----------
+    context : typer.Context
+        Its `obj` becomes the checkpoint to go on from.
+    folder : Path or None
+        The run's; None where no run is resumed.
+
+    Returns
+    -------
+    Path or None
+        The folder.
+
+    Raises
+    ------
+    ConfigurationError
+        If the run has left no checkpoint with options.
+    DataCorruptError
+        If no checkpoint of the run can be used.
+    """
+    if folder is not None:
+        context.obj = found = Checkpoints(folder / CHECKPOINTS).latest()
+        if found is None or not _are_options(found.note):
+            raise ConfigurationError(
+                f"{folder} has no checkpoint of autorec train to go on from; runs with "
+                "--checkpoint-every leave some."
+            )
+        options = dict(found.note["options"])
+        for name in ("data", "ratings", "train", "test"):
+            # Standard input is no file; what it had has to be piped in again.
+            given = str(options.get(name) or "-")
+            if given != "-" and not os.path.isabs(given):
+                options[name] = os.path.relpath(os.path.join(found.note["cwd"], given))
+        context.default_map = options
+    return folder
+
+
+def _are_options(note: Mapping[str, Any]) -> bool:
+    """Return whether a note, which may be a stranger's, is one of `resumable_checkpoints`."""
+    options = note.get("options")
+    if not isinstance(options, dict) or not isinstance(note.get("cwd"), str):
+        return False
+    return all(isinstance(each, (str, int, float, type(None))) for each in options.values())
+
+
+def refuse_other_options(context: typer.Context) -> None:
+    """Refuse options that a run which is resumed has from its beginning.
+
+    Raises
+    ------
+    ConfigurationError
+        If one is given.
+    """
+    for option in context.params:
+        how = context.get_parameter_source(option)
+        given = how is not None and how.name == "COMMANDLINE"
+        if given and option not in ("resume", "epochs", "kvstore", "quiet"):
+            raise ConfigurationError(
+                f"--resume goes on as the run began; leave out --{option.replace('_', '-')}."
+            )
+
+
+def resumable_checkpoints(
+    context: typer.Context, folder: Path, every: int | None
+) -> Checkpoints | None:
+    """Return where a run leaves checkpoints, with a note of its options.
+
+    Parameters
+    ----------
+    context : typer.Context
+        Of the run.
+    folder : Path
+        The run's.
+    every : int or None
+        Epochs from one to the next; None for no checkpoints.
+
+    Returns
+    -------
+    Checkpoints or None
+    """
+    if every is None:
+        return None
+    options = {
+        option: str(value) if isinstance(value, Path) else value
+        for option, value in context.params.items()
+        if option not in ("output", "resume", "quiet")
+    }
+    note = {"options": options, "cwd": os.getcwd()}
+    return Checkpoints(folder / CHECKPOINTS, every, note=note)
+
+
+@contextmanager
+def told_how_to_resume(
+    folder: Path, checkpoints: Checkpoints | None, kvstore: str | None
+) -> Iterator[None]:
+    """Have Ctrl-C say how to go on with a run that has left a checkpoint.
+
+    Parameters
+    ----------
+    folder : Path
+        The run's.
+    checkpoints : Checkpoints or None
+        From `resumable_checkpoints`.
+    kvstore : str or None
+        That of the job which the run is part of; None where it is alone.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        done = checkpoints.epochs() if checkpoints else []
+        if not done:
+            raise
+        raise KeyboardInterrupt(
+            f" after epoch {done[-1]}; to go on: "
+            + ("autorec" if kvstore is None else "start the job again with")
+            + f" train --resume {shlex.quote(str(folder))}"
+        ) from None

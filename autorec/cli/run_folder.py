@@ -1,0 +1,138 @@
+"""Report: the folder that a training run leaves behind."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, Callable
+
+from .._environment import versions
+from .._storage.files import replacing, write_checked
+from .._storage.params import write_params
+from ..data.ratings import Ratings
+from ..errors import ConfigurationError
+from ..evaluation.accuracy import Accuracy
+from ..plots import learning_curve, matplotlib_settled
+from ..training.history import History
+
+
+@contextmanager
+def run_folder(folder: Path, *, numbered: bool = False) -> Iterator[Path]:
+    """Make the folder of a run; it is gone again if the run fails and has left nothing in it.
+
+    Parameters
+    ----------
+    folder : Path
+        New, or empty.
+    numbered : bool
+        Whether to put -2, -3, ... behind the name where there is such a folder already, so that
+        runs that start together do not share one.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be made or written, or something is there: nothing of an earlier run is
+        overwritten.
+    """
+    made = True
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            claimed = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+            try:
+                claimed.mkdir()
+                break
+            except FileExistsError:
+                if numbered:
+                    continue
+                made = False
+                if not claimed.is_dir() or any(claimed.iterdir()):
+                    raise ConfigurationError(
+                        f"{claimed} is there already and not an empty folder; name a new folder "
+                        "with --output."
+                    ) from None
+                break
+        with tempfile.TemporaryFile(dir=claimed):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be written ({error.strerror}); name another folder with --output."
+        ) from error
+    try:
+        yield claimed
+    except BaseException:
+        if made and not any(claimed.iterdir()):
+            claimed.rmdir()
+        raise
+
+
+def write_report(
+    folder: Path,
+    net: Any,
+    history: History,
+    test: Accuracy,
+    facts: Mapping[str, Any],
+    config: Mapping[str, Any],
+) -> None:
+    """Write a run's metrics.json, curve.png and model.params, each whole or not at all.
+
+    Parameters
+    ----------
+    folder : Path
+        Exists.
+    net : AutoRec
+        Trained; its weights go to model.params, in Gluon's format.
+    history : History
+    test : Accuracy
+        Of the finished net on the test ratings.
+    facts : mapping
+        What the run was trained on, see `describe`.
+    config : mapping
+        What the run was asked to do.
+    """
+    parameters = net._collect_params_with_prefix().items()
+    weights = {name: parameter.list_data()[0] for name, parameter in parameters}
+    metrics = {
+        "test_rmse": test.rmse,
+        "test_mae": test.mae,
+        "train_rmse": history.best.train_rmse,
+        "epochs": len(history),
+        "seconds": sum(epoch.seconds for epoch in history),
+        "compute": history.compute,
+        **facts,
+        "history": [asdict(epoch) for epoch in history],
+        "config": dict(config),
+        "versions": versions(),
+    }
+    text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+    files: dict[str, Callable[[IO[bytes]], Any]] = {
+        "model.params": lambda file: write_params(file, weights),
+        "curve.png": lambda file: learning_curve(history, f"AutoRec on {facts['data']}").savefig(
+            file, format="png"
+        ),
+        "metrics.json": lambda file: file.write(text.encode()),
+    }
+    for name, write in files.items():
+        with replacing(folder / name) as path, matplotlib_settled(folder):
+            write_checked(path, write)
+
+
+def describe(
+    name: str, train: Ratings, validation: Ratings | None, test: Ratings
+) -> dict[str, Any]:
+    """Return what identifies the ratings of a run: name, sizes, checksums."""
+    return {
+        "data": name,
+        "num_users": train.num_users,
+        "num_items": train.num_items,
+        "num_train": len(train),
+        "num_validation": 0 if validation is None else len(validation),
+        "num_test": len(test),
+        "sha256_train": train.checksum(),
+        "sha256_test": test.checksum(),
+    }

@@ -1,0 +1,283 @@
+"""The command that trains: reads ratings, splits them, fits, and leaves a run's folder behind."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, Optional
+
+import typer
+from tqdm import tqdm
+
+from .._terminal import note, shown, tell
+from ..data.movielens import tables as movielens
+from ..data.ratings import Ratings
+from ..data.reading import read_ratings
+from ..data.splits import given_split, last_split, random_split
+from ..distributed.roles import KVStoreName, Role, serve
+from ..errors import ConfigurationError
+from ..recommender.presets import preset_parameters
+from ..training.checkpoints import Checkpoint
+from ..training.history import Epoch
+from .options import given, with_hyperparameters
+from .resume import (
+    recall_options,
+    refuse_other_options,
+    resumable_checkpoints,
+    told_how_to_resume,
+)
+
+
+@with_hyperparameters(after="preset")
+def train_command(
+    context: typer.Context,
+    dataset: Optional[str] = typer.Option(
+        None, help="A MovieLens release by its name.  [default: ml-100k]"
+    ),
+    data: Optional[Path] = typer.Option(
+        None, help="The release's folder or zip.  [default: the cache, else a download]"
+    ),
+    ratings: Optional[Path] = typer.Option(
+        None,
+        help="A file of ratings instead (- for stdin): user, item, rating and perhaps time a line.",
+    ),
+    columns: Optional[str] = typer.Option(
+        None, help="Columns of user, item, rating[, time] in the file: names, or positions from 0."
+    ),
+    separator: Optional[str] = typer.Option(
+        None, help="What stands between the columns.  [default: found in the first line]"
+    ),
+    train: Optional[Path] = typer.Option(None, help="A file of ratings to train on; with --test."),
+    test: Optional[Path] = typer.Option(None, help="A file of ratings to test on; with --train."),
+    duplicates: Literal["error", "last"] = typer.Option(
+        "error", help="Refuse a file that has a user's rating of an item twice, or keep the last."
+    ),
+    split: Literal["random", "seq-aware"] = typer.Option(
+        "random", help="Hold out random ratings, or each user's last."
+    ),
+    test_ratio: float = typer.Option(0.1, help="The share that a random split holds out."),
+    validation_ratio: float = typer.Option(
+        0.0, help="The share of the training ratings that chooses the epoch; 0 for the last epoch."
+    ),
+    preset: str = typer.Option(
+        "section", help="section, paper or best: the values of what is not given below."
+    ),
+    kvstore: Optional[KVStoreName] = typer.Option(
+        None,
+        help="Train with the other workers of a job, which the DMLC_* variables describe; see "
+        "autorec launch.  [default: by itself]",
+    ),
+    output: Optional[Path] = typer.Option(None, help="A new folder.  [default: runs/NAME-TIME]"),
+    quiet: bool = typer.Option(False, "--quiet", help="Print only the result, no progress."),
+    checkpoint_every: Optional[int] = typer.Option(
+        None, min=1, help="Epochs between checkpoints, for --resume.  [default: none are written]"
+    ),
+    resume: Optional[Path] = typer.Option(
+        None,
+        is_eager=True,
+        callback=recall_options,
+        help="Go on with the run of this folder; with it, give --epochs, --kvstore or --quiet.",
+    ),
+    **options: Any,
+) -> None:
+    """Train AutoRec, by default as the section does: MovieLens-100K, a tenth held out.
+
+    Writes to a new folder: metrics.json, curve.png, the weights in model.params, and in model/ all
+    that the other commands need. With --checkpoint-every, a run that was stopped, by Ctrl-C or
+    otherwise, can be resumed.
+    """
+    started = time.perf_counter()
+    if kvstore is not None:
+        role = Role.from_environment()
+        if role.name != "worker":
+            serve(role)
+            return
+    if resume:
+        refuse_other_options(context)
+    source = {
+        "dataset": dataset if dataset or ratings or train else "ml-100k",
+        "data": data and str(data),
+        "ratings": ratings and str(ratings),
+        "train": train and str(train),
+        "test": test and str(test),
+        "columns": columns,
+        "duplicates": duplicates,
+        "split": None if train else split,
+        "test_ratio": None if train or split != "random" else test_ratio,
+        "validation_ratio": validation_ratio,
+    }
+    _check_source(source)
+    parameters = preset_parameters(preset, **given(options))
+    if parameters.patience is not None and not validation_ratio:
+        raise ConfigurationError("--patience needs validation ratings; give --validation-ratio.")
+    name, learned, chooser, held_out = _read_parts(source, separator, parameters.random_state)
+
+    # MXNet takes a second to import; wrong arguments are answered before.
+    from ..distributed.workers import Workers
+    from ..evaluation.accuracy import accuracy
+    from ..recommender.estimator import Recommender
+    from .run_folder import describe, run_folder, write_report
+
+    model = Recommender(**vars(parameters))
+    facts = describe(name, learned, chooser, held_out)
+    workers = Workers.join(kvstore)
+    first = workers.rank == 0  # the only one that speaks and writes
+    if not first:
+        quiet = True
+        warnings.simplefilter("ignore")
+    if not quiet:
+        note(shown(_overview(facts)))
+    wanted = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    claim: Any = nullcontext(resume or wanted)
+    if first and not resume:
+        claim = run_folder(wanted, numbered=output is None)
+    begun: Checkpoint | None = context.obj
+    with workers, claim as folder, _progress(model.num_epochs, begun, quiet) as show:
+        checkpoints = resumable_checkpoints(context, folder, checkpoint_every)
+        with told_how_to_resume(folder, checkpoints, kvstore):
+            model.fit(
+                learned,
+                validation=chooser,
+                test=held_out,
+                on_epoch=show,
+                checkpoints=checkpoints,
+                resume=begun or False,
+                workers=workers,
+            )
+        if not first:
+            return
+        result = accuracy(model.predict(*held_out.pairs()), held_out.values)
+        facts["num_test_cold"] = cold = int(model.is_cold(*held_out.pairs()).sum())
+        config = {**source, "preset": preset, **model.get_params()}
+        config.update(kvstore=kvstore, workers=workers.count)
+        write_report(folder, model.net_, model.history_, result, facts, config)
+        model.save(folder / "model")
+    if cold and not quiet:
+        note(
+            f"{cold:,} of the held-out ratings are of a user or an item without training ratings; "
+            f"they were predicted {model.cold_prediction:g}"
+        )
+    if not quiet:
+        note(
+            f"Learning curve, metrics and model are in {shown(folder)}/: curve.png, metrics.json, "
+            "model/"
+        )
+    note(
+        f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {model.history_.best.epoch} "
+        f"epochs; {time.perf_counter() - started:.1f} s in all"
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Give a command line this command."""
+    app.command("train")(train_command)
+
+
+def _check_source(source: Mapping[str, Any]) -> None:
+    """Refuse options that name the data twice or by half."""
+    if (source["train"] is None) != (source["test"] is None):
+        raise ConfigurationError("--train and --test go together; name a file for each.")
+    if sum(source[each] is not None for each in ("dataset", "ratings", "train")) > 1:
+        raise ConfigurationError(
+            "--dataset, --ratings and --train with --test each name the data; give one of them."
+        )
+    if source["data"] is not None and source["dataset"] is None:
+        raise ConfigurationError("--data is where --dataset lies; leave one out.")
+    if source["test_ratio"] is not None and not 0 < source["test_ratio"] < 1:
+        raise ConfigurationError(
+            f"--test-ratio must be between 0 and 1, not {source['test_ratio']:g}."
+        )
+    if not 0 <= source["validation_ratio"] < 1:
+        raise ConfigurationError(
+            f"--validation-ratio must be between 0 and 1, not {source['validation_ratio']:g}."
+        )
+
+
+def _read_parts(
+    source: Mapping[str, Any], separator: str | None, seed: int
+) -> tuple[str, Ratings, Ratings | None, Ratings]:
+    """Return the data's name, and the ratings to train on, to choose the epoch and held out."""
+    columns, duplicates = source["columns"], source["duplicates"]
+    named = None if columns is None else [_column(each) for each in columns.split(",")]
+    read = partial(read_ratings, separator=separator, columns=named, duplicates=duplicates)
+    if source["train"] is not None:
+        name = _stem(source["train"])
+        learned = read(source["train"])
+        learned, held_out = given_split(learned, read(source["test"], like=learned))
+    else:
+        if source["ratings"] is not None:
+            name, table = _stem(source["ratings"]), read(source["ratings"])
+        else:
+            release = movielens.find_release(source["dataset"])
+            name = release.folder
+            table = movielens.load_movielens(release.name, source["data"])
+        if source["split"] == "random":
+            learned, held_out = random_split(table, source["test_ratio"], seed)
+        else:
+            learned, held_out = last_split(table)
+    chooser = None
+    if source["validation_ratio"]:
+        learned, chooser = random_split(learned, source["validation_ratio"], seed + 1)
+    return name, learned, chooser, held_out
+
+
+def _overview(facts: Mapping[str, Any]) -> str:
+    train, validation, test = (facts[f"num_{part}"] for part in ("train", "validation", "test"))
+    return (
+        f"{facts['data']}: {train + validation + test:,} ratings of {facts['num_items']:,} items "
+        f"by {facts['num_users']:,} users; {train:,} to train on, "
+        + (f"{validation:,} to choose the epoch, " if validation else "")
+        + f"{test:,} held out"
+    )
+
+
+@contextmanager
+def _progress(
+    epochs: int, begun: Checkpoint | None, quiet: bool
+) -> Iterator[Callable[[Epoch], None]]:
+    """Show a bar, and above it what the library logs; give what moves it on by an epoch."""
+    initial = begun.epoch if begun else 0
+    look: dict[str, Any] = {"desc": "Training", "unit": "epoch", "disable": quiet}
+    with tqdm(initial=initial, total=epochs, **look) as bar, _logged(quiet):
+
+        def show(epoch: Epoch) -> None:
+            bar.set_postfix_str(
+                f"train RMSE {epoch.train_rmse:.3f}, test RMSE {epoch.test_rmse:.3f}", refresh=False
+            )
+            bar.update()
+
+        yield show
+
+
+@contextmanager
+def _logged(quiet: bool) -> Iterator[None]:
+    """Show what the library logs, above a progress bar."""
+    log, handler = logging.getLogger("autorec"), _Told()
+    level, log.propagate = log.level, False
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        log.propagate = True
+
+
+class _Told(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        tell(record.getMessage())
+
+
+def _column(name: str) -> str | int:
+    return int(name) if name.isascii() and name.isdigit() else name
+
+
+def _stem(path: str) -> str:
+    return "stdin" if path == "-" else Path(path).name.split(".")[0]

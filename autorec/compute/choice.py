@@ -1,0 +1,79 @@
+"""Choice: whether a net computes whole rows or only the rated cells, as measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from ..data.interactions import Interactions
+from ..errors import ConfigurationError
+from ..model import AutoRec
+from . import Compute
+
+
+def has_kernels() -> bool:
+    """Tell whether numba is installed, which compiles `kernels`; `operators` do without."""
+    return importlib.util.find_spec("numba") is not None
+
+
+def break_even(columns: int, kernels: bool) -> float:
+    """Return the share of rated cells up to which the sparse way is the faster one.
+
+    As measured by ``python -m benchmarks density``. With kernels: 0.19, 0.32 and 0.21 for 943,
+    6,040 and 30,000 columns, and over several runs 0.19 to 0.29, 0.24 to 0.32 and 0.13 to 0.28.
+    MXNet's operators never pay there; at 160,000 columns they do up to 0.03.
+
+    Parameters
+    ----------
+    columns : int
+        Of the interactions.
+    kernels : bool
+        Whether kernels compute, or MXNet's operators.
+    """
+    if kernels:
+        return 0.25 if columns <= 10_000 else 0.15
+    return 0.0 if columns <= 100_000 else 0.01
+
+
+def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequence[Any]) -> bool:
+    """Decide which way a net is computed.
+
+    Parameters
+    ----------
+    compute : {"auto", "dense", "sparse"}
+        "auto" is sparse on one CPU context where no more cells are rated than `break_even` says;
+        on GPUs neither way was measured, and it is dense.
+    net : Block
+        A net that is not an `AutoRec` is computed densely.
+    inputs : Interactions
+    contexts : sequence of Context
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such way, or the sparse one is asked for and the net is not an `AutoRec`.
+    """
+    if compute not in ("auto", "dense", "sparse"):
+        raise ConfigurationError(f"compute must be auto, dense or sparse, not {compute!r}.")
+    known = type(net) is AutoRec
+    if compute != "auto":
+        if compute == "sparse" and not known:
+            raise ConfigurationError(
+                "compute='sparse' knows only the layers of AutoRec; leave it at 'auto'."
+            )
+        return compute == "sparse"
+    rows, columns = inputs.shape
+    if not known or len(contexts) > 1 or contexts[0].device_type != "cpu":
+        return False
+    kernels, cells = has_kernels(), rows * columns
+    if not kernels and len(inputs) <= break_even(columns, kernels=True) * cells:
+        _recommend_numba()
+    return len(inputs) <= break_even(columns, kernels) * cells
+
+
+@cache
+def _recommend_numba() -> None:  # once in a process
+    warnings.warn("With numba installed this would be faster: pip install numba.", stacklevel=4)

@@ -1,0 +1,293 @@
+"""Kernels: products of a sparse matrix of ratings with dense weights, compiled by numba.
+
+Weights have a line for each column of the matrix, so that what a rating touches lies together. Each
+loop over threads writes places of its own: equal inputs give equal bits, however many threads run.
+Lines are gone through four at a time: each sum is loaded and stored once for four products, and the
+four lines come from memory together. Only `autorec.sparse` imports this module; numba is an extra.
+In a process that was forked they run on one thread, since OpenMP's others stay in the parent.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+from collections.abc import Callable
+from functools import cached_property, partial, wraps
+from types import FunctionType
+from typing import Any
+
+import numba
+import numpy
+from numba import njit, prange
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from .._mxnet import forked, np
+from ..data.interactions import places_by_column
+
+# As many threads as MXNet has, see `_mxnet`.
+_THREADS = os.environ.get("OMP_NUM_THREADS", "")
+_LIMIT = max(1, int(_THREADS)) if _THREADS.isdigit() else None
+
+# Sums may be reordered, to go eight at a time; infinities and NaN stay what they are.
+_FAST = {"reassoc", "contract"}
+# What a cache of compiled kernels fails with: it cannot be written or read, or is damaged.
+_UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
+
+
+def _kernel(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile a function when it is first called, for all threads or for the one of a fork."""
+    compiled: dict[bool, Any] = {}
+
+    @wraps(function)
+    def run(*arguments: Any) -> None:
+        parallel = not forked()
+        if parallel and _LIMIT is not None:
+            # Numba keeps it for each thread.
+            numba.set_num_threads(min(_LIMIT, numba.get_num_threads()))
+        if parallel not in compiled:
+            compiled.setdefault(parallel, _compiled(function, parallel))
+        try:
+            compiled[parallel](*arguments)
+        except _UNUSABLE as error:  # the cache's: the function itself opens nothing
+            _say_uncached(str(error) or type(error).__name__)
+            compiled[parallel] = _compiled(function, parallel, cached=False)
+            compiled[parallel](*arguments)
+
+    return run
+
+
+def _compiled(function: Any, parallel: bool, cached: bool = True) -> Any:
+    # Numba's cache tells functions apart by their names, not by how they were compiled.
+    parts = function.__code__, function.__globals__, function.__name__
+    named = FunctionType(*parts, closure=function.__closure__)
+    named.__qualname__ = function.__name__ if parallel else f"{function.__name__}_alone"
+    compiling = partial(njit, parallel=parallel, fastmath=_FAST)
+    if cached:
+        try:
+            return compiling(cache=True)(named)
+        except RuntimeError:  # numba found no place for it
+            _say_uncached("no folder can be written")
+    return compiling()(named)
+
+
+_said_uncached = False
+
+
+def _say_uncached(reason: str) -> None:
+    global _said_uncached
+    if not _said_uncached:
+        _said_uncached = True
+        warnings.warn(
+            f"Compiled kernels cannot be kept ({reason}), so every process compiles its own, which "
+            "takes some seconds; to keep them, name a folder in the environment's NUMBA_CACHE_DIR.",
+            stacklevel=4,
+        )
+
+
+class Cells:
+    """The rated cells of some rows on the CPU; the counterpart of `operators.Cells`.
+
+    Values, codes and results are MXNet's arrays; weights and gradients are NumPy's.
+
+    Parameters
+    ----------
+    matrix : csr_matrix of float32, shape (rows, columns)
+    context : Context
+        Of the results.
+    """
+
+    def __init__(self, matrix: csr_matrix, context: Any) -> None:
+        self.matrix, self.context = matrix, context
+
+    @staticmethod
+    def weight(values: Any) -> NDArray[numpy.float32]:
+        """Return a copy of a weight, to give to the others."""
+        copied: NDArray[numpy.float32] = values.asnumpy()
+        return copied
+
+    @staticmethod
+    def transposed(values: Any) -> NDArray[numpy.float32]:
+        """Return a copy of a weight, transposed."""
+        return numpy.ascontiguousarray(values.asnumpy().T)
+
+    @cached_property
+    def by_column(self) -> tuple[Any, Any, Any]:
+        """The start of each column's cells, and of each cell its row and its place."""
+        columns = places_by_column(self.matrix)
+        return columns.indptr, columns.indices, columns.data
+
+    def product(self, values: Any, weight: NDArray[numpy.float32]) -> Any:
+        """Return the matrix with these values times a weight: Σ_j values_bj weight_j for row b.
+
+        Parameters
+        ----------
+        values : ndarray of float32, shape (cells,)
+        weight : ndarray of float32, shape (columns, units)
+
+        Returns
+        -------
+        ndarray of float32, shape (rows, units)
+        """
+        result = numpy.empty((self.matrix.shape[0], weight.shape[1]), dtype=numpy.float32)
+        product(self.matrix.indptr, self.matrix.indices, values.asnumpy(), weight, result)
+        return np.array(result, ctx=self.context)
+
+    def at(self, code: Any, weight: NDArray[numpy.float32], bias: Any) -> Any:
+        """Return W c + b at only the cells: code_b · weight_j + bias_j for each.
+
+        Parameters
+        ----------
+        code : ndarray of float32, shape (rows, units)
+        weight : ndarray of float32, shape (columns, units)
+        bias : ndarray of float32, shape (columns,)
+
+        Returns
+        -------
+        ndarray of float32, shape (cells,)
+        """
+        result = numpy.empty(self.matrix.nnz, dtype=numpy.float32)
+        at_cells(*self.by_column, code.asnumpy(), weight, bias.asnumpy(), result)
+        return np.array(result, ctx=self.context)
+
+    def gradient(
+        self, values: Any, of: Any, result: NDArray[numpy.float32] | None = None
+    ) -> NDArray[numpy.float32]:
+        """Return the transposed matrix times rows: Σ_b values_bj of_b for each column j.
+
+        Parameters
+        ----------
+        values : ndarray of float32, shape (cells,)
+        of : ndarray of float32, shape (rows, units)
+        result : ndarray of float32, shape (columns, units), optional
+            Where to write it: an array that was used before is several times faster than one
+            whose memory the machine has yet to find.
+        """
+        starts, rows, order = self.by_column
+        if result is None:
+            result = numpy.empty((self.matrix.shape[1], of.shape[1]), dtype=numpy.float32)
+        product(starts, rows, values.asnumpy()[order], of.asnumpy(), result)
+        return result
+
+    def adam_step(self, values: Any, of: Any, *arguments: Any) -> None:
+        """Take a step of Adam with the gradient of `gradient`, see the function of that name."""
+        starts, rows, order = self.by_column
+        adam_step(starts, rows, values.asnumpy()[order], of.asnumpy(), *arguments)
+
+
+@njit(inline="always")
+def _add_lines(sums: Any, start: int, end: int, lines: Any, values: Any, of: Any) -> None:
+    """Add values[i] * of[lines[i]] for i from start to end."""
+    tail = end - (end - start) % 4
+    for i in range(start, tail, 4):
+        a, b, c, d = of[lines[i]], of[lines[i + 1]], of[lines[i + 2]], of[lines[i + 3]]
+        by_a, by_b, by_c, by_d = values[i], values[i + 1], values[i + 2], values[i + 3]
+        for unit in range(len(sums)):
+            sums[unit] += by_a * a[unit] + by_b * b[unit] + by_c * c[unit] + by_d * d[unit]
+    for i in range(tail, end):
+        line, by = of[lines[i]], values[i]
+        for unit in range(len(sums)):
+            sums[unit] += by * line[unit]
+
+
+@_kernel
+def product(starts: Any, lines: Any, values: Any, of: Any, result: Any) -> None:
+    """Write Σ_i values_i of_(lines_i), over i from a start to the next, to each line of a result.
+
+    Parameters
+    ----------
+    starts, lines : ndarray of int
+        A sparse matrix by row, or by column for the product with its transpose.
+    values : ndarray of float32
+    of, result : ndarray of float32, shape (..., units)
+    """
+    for number in prange(len(starts) - 1):
+        sums = result[number]
+        sums[:] = 0
+        _add_lines(sums, starts[number], starts[number + 1], lines, values, of)
+
+
+@_kernel
+def at_cells(
+    starts: Any, rows: Any, order: Any, code: Any, weight: Any, bias: Any, result: Any
+) -> None:
+    """Write code_b · weight_j + bias_j of each cell to its place in a result.
+
+    By column: the codes of a batch stay in the cache, and the weight is read once.
+
+    Parameters
+    ----------
+    starts, rows, order : ndarray of int
+        Where each column's cells start, and of each cell its row and its place.
+    code : ndarray of float32, shape (rows, units)
+    weight : ndarray of float32, shape (columns, units)
+    bias : ndarray of float32, shape (columns,)
+    result : ndarray of float32, shape (cells,)
+    """
+    for column in prange(len(starts) - 1):
+        line = weight[column]
+        start, end = starts[column], starts[column + 1]
+        tail = end - (end - start) % 4
+        for i in range(start, tail, 4):
+            a, b, c, d = code[rows[i]], code[rows[i + 1]], code[rows[i + 2]], code[rows[i + 3]]
+            to_a = to_b = to_c = to_d = bias[column]
+            for unit in range(len(line)):
+                to_a += a[unit] * line[unit]
+                to_b += b[unit] * line[unit]
+                to_c += c[unit] * line[unit]
+                to_d += d[unit] * line[unit]
+            result[order[i]], result[order[i + 1]] = to_a, to_b
+            result[order[i + 2]], result[order[i + 3]] = to_c, to_d
+        for i in range(tail, end):
+            a = code[rows[i]]
+            total = bias[column]
+            for unit in range(len(line)):
+                total += a[unit] * line[unit]
+            result[order[i]] = total
+
+
+@_kernel
+def adam_step(
+    starts: Any,
+    rows: Any,
+    values: Any,
+    of: Any,
+    weight: Any,
+    mean: Any,
+    variance: Any,
+    decays: Any,
+    rate: Any,
+    rescale: Any,
+    beta1: Any,
+    beta2: Any,
+    epsilon: Any,
+) -> None:
+    """Take a step of Adam on a weight with the gradient Σ_i values_i of_(rows_i) of each column.
+
+    Each line of the weight is updated as soon as its gradient is known, while both are in the
+    cache: a pass over weight, mean and variance is all the memory traffic there is.
+
+    Parameters
+    ----------
+    starts, rows, values, of
+        See `product`, by column.
+    weight, mean, variance : ndarray of float32, shape (columns, units)
+        Changed in place.
+    decays : ndarray of float32, shape (columns,)
+    rate, rescale, beta1, beta2, epsilon : float32
+        ``g = rescale * gradient + decays * weight``, then Kingma & Ba's Adam as MXNet writes it,
+        the correction of the bias being in the rate.
+    """
+    units = weight.shape[1]
+    one = numpy.float32(1)
+    for column in prange(len(starts) - 1):
+        sums = numpy.zeros(units, dtype=numpy.float32)
+        _add_lines(sums, starts[column], starts[column + 1], rows, values, of)
+        w, m, v = weight[column], mean[column], variance[column]
+        decay = decays[column]
+        for unit in range(units):
+            g = rescale * sums[unit] + decay * w[unit]
+            m[unit] = beta1 * m[unit] + (one - beta1) * g
+            v[unit] = beta2 * v[unit] + (one - beta2) * g * g
+            w[unit] -= rate * m[unit] / (numpy.sqrt(v[unit]) + epsilon)

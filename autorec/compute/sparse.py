@@ -1,0 +1,84 @@
+"""Sparse: AutoRec computed at only the rated cells, so that work follows the ratings.
+
+The encoder's first product is that of a sparse matrix; the decoder, the loss and their gradients
+are taken at rated cells and nowhere else. What lies between, biases, activations, inner layers and
+dropout, is the net's own. The numbers are those of whole rows, to within rounding; only what
+`input_dropout` drops is drawn only for rated cells, and so other ratings by the same seed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from .._mxnet import np
+from ..data.interactions import Interactions
+from . import choice
+
+
+def rated_cells(matrix: csr_matrix, context: Any) -> Any:
+    """Return the cells of some rows with the products that the sparse way takes at them.
+
+    Parameters
+    ----------
+    matrix : csr_matrix of float32, shape (rows, columns)
+    context : Context
+
+    Returns
+    -------
+    kernels.Cells or operators.Cells
+        Kernels on the CPU, where numba is installed; else MXNet's operators.
+    """
+    if context.device_type == "cpu" and choice.has_kernels():
+        from .kernels import Cells
+    else:
+        from .operators import Cells  # type: ignore[assignment]
+    return Cells(matrix, context)
+
+
+def code_sparse(
+    net: Any, inputs: Interactions, context: Any, batch_size: int = 1024
+) -> NDArray[numpy.float32]:
+    """Return the code of every row of `inputs`, shape (rows, hidden units)."""
+    encoder = encoder_matrix(net, rated_cells(inputs.matrix[:0], context))
+    parts = []
+    for start in range(0, inputs.shape[0], batch_size):
+        known = rated_cells(inputs.matrix[start : start + batch_size], context)
+        parts.append(net.code(known.product(input_values(net, known), encoder)).asnumpy())
+    return numpy.concatenate(parts)
+
+
+def predict_sparse(
+    net: Any, inputs: Interactions, cells: Interactions, context: Any, batch_size: int
+) -> NDArray[numpy.float32]:
+    """Predict some cells from the rows of `inputs`, in the order of ``cells.matrix.data``."""
+    encoder, decoder = matrices(net, rated_cells(inputs.matrix[:0], context))
+    bias = net.decoder.bias.data(context)
+    parts = []
+    for rows in cells.batches(batch_size):
+        known = rated_cells(inputs.matrix[rows], context)
+        code = net.code(known.product(input_values(net, known), encoder))
+        outputs = rated_cells(cells.matrix[rows], context).at(code, decoder, bias)
+        parts.append(net.rating(outputs).asnumpy())
+    return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
+
+
+def matrices(net: Any, cells: Any) -> tuple[Any, Any]:
+    """Return the encoder's first matrix, transposed, and the decoder's, a line for each column."""
+    return encoder_matrix(net, cells), cells.weight(net.decoder.weight.data(cells.context))
+
+
+def encoder_matrix(net: Any, cells: Any) -> Any:
+    return cells.transposed(net.layers[0].weight.data(cells.context))
+
+
+def input_values(net: Any, cells: Any) -> Any:
+    """Return the ratings as they go in, normalised where the net says so."""
+    ratings, counts = cells.matrix.data, numpy.diff(cells.matrix.indptr)
+    if net.typical_count is not None:
+        factors = net.row_factors(numpy.maximum(counts, 1)).astype(numpy.float32)
+        ratings = ratings * numpy.repeat(factors, counts)
+    return np.array(ratings, ctx=cells.context)

@@ -1,0 +1,241 @@
+"""Workers: one process's place among those that train together, and what they add up."""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from .._mxnet import mx, np, numpy_semantics
+from ..errors import ConfigurationError
+from .roles import KVStoreName, Role, Watch
+
+#: Those that the process has joined and not left; MXNet has one store a process.
+_joined: list[Workers] = []
+
+
+class Workers:
+    """This worker among all of a job; the only one, by default.
+
+    A context: it is left together with the others, or at once with an exception.
+
+    Attributes
+    ----------
+    rank : int
+        From 0; the worker of rank 0 is the one that reports and saves.
+    count : int
+    """
+
+    def __init__(self) -> None:
+        self.rank, self.count = 0, 1
+        self._store: Any = None
+        self._watch: Watch | None = None
+        self._num_keys = self._total_key = 0
+        self._total: Any = None
+        self._gather_keys: dict[int, int] = {}  # by the size of what is gathered
+
+    @classmethod
+    @numpy_semantics()
+    def join(cls, kvstore: KVStoreName | None) -> Workers:
+        """Wait for the other processes of the job that the DMLC_* variables describe.
+
+        Ctrl-C then concerns only rank 0, with which the others end.
+
+        Parameters
+        ----------
+        kvstore : {"dist_sync", "dist_device_sync"}, optional
+            MXNet's, gradients being added up on the CPU or on the GPUs before they are sent. None
+            for a worker without others.
+
+        Raises
+        ------
+        ConfigurationError
+            If one of the variables is missing or cannot be used, or the process is no worker.
+        """
+        workers = cls()
+        if kvstore is None:
+            return workers
+        role = Role.from_environment()
+        if role.name != "worker":
+            raise ConfigurationError(f"A {role.name} trains nothing; set DMLC_ROLE to worker.")
+        if _joined:
+            raise ConfigurationError("A process joins its job once; keep what join returned.")
+        _joined.append(workers)
+        atexit.register(workers._leave_at_exit)
+        workers._watch = Watch(role)
+        workers._store = store = mx.kv.create(kvstore)
+        workers._watch.store = store.handle
+        workers.rank, workers.count = store.rank, store.num_workers
+        workers._total_key = workers.new_key()
+        workers._total = np.zeros(1)
+        store.init(workers._total_key, workers._total)
+        workers._greet(role.num_servers)
+        if workers.rank > 0:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return workers
+
+    def _greet(self, servers: int) -> None:
+        """Wait for an answer of each server, which may be out of reach though the scheduler is not.
+
+        A key is a server's by its number modulo their count, times a prime: as many keys in a row
+        as there are servers reach each of them.
+        """
+        for _ in range(servers):
+            key, array = self.new_key(), np.zeros(1)
+            self._store.init(key, array)
+            self._store.pushpull(key, array)
+            array.wait_to_read()
+        assert self._watch is not None
+        self._watch.answered()
+
+    def share(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return this worker's part of some rows, which may be none; each is one worker's."""
+        part: NDArray[Any] = numpy.array_split(rows, self.count)[self.rank]
+        return part
+
+    def gather(self, own: NDArray[Any]) -> NDArray[Any]:
+        """Return what all workers have, in the order of ranks, which all get alike.
+
+        Parameters
+        ----------
+        own : ndarray, shape (n,)
+            Of this worker; as long as every other's.
+
+        Returns
+        -------
+        ndarray, shape (workers, n)
+        """
+        if self._store is None:
+            return own[None]
+        # The servers add, in float32. Bytes, each worker's in a place of its own, survive that.
+        sent = numpy.zeros((self.count, own.nbytes), dtype=numpy.float32)
+        sent[self.rank] = numpy.ascontiguousarray(own).view(numpy.uint8)
+        array = np.array(sent, ctx=mx.cpu())
+        if own.nbytes not in self._gather_keys:
+            self._gather_keys[own.nbytes] = self.new_key()
+            self._store.init(self._gather_keys[own.nbytes], np.zeros_like(array))
+        self._store.pushpull(self._gather_keys[own.nbytes], array)
+        found: NDArray[Any] = array.asnumpy().astype(numpy.uint8).view(own.dtype)
+        return found
+
+    def sums(self, values: Sequence[float]) -> NDArray[numpy.float64]:
+        """Return the sum over the workers of each of some numbers, which all get alike."""
+        sums: NDArray[numpy.float64] = self.gather(numpy.array(values, numpy.float64)).sum(axis=0)
+        return sums
+
+    def total(self, arrays: list[Any]) -> list[Any]:
+        """Return arrays whose sum is that of all workers' arrays, without waiting for it.
+
+        Parameters
+        ----------
+        arrays : list of ndarray
+            One of each device, or fewer; of MXNet.
+        """
+        if self._store is None:
+            return arrays
+        sums = [each.sum().as_in_ctx(mx.cpu()).astype("float32") for each in arrays]
+        # Always the same array: MXNet then sends the next sum only after this one is back, and not
+        # before, which a server would take for another worker's.
+        self._total[:] = sum(sums, np.zeros(()))
+        self._store.pushpull(self._total_key, self._total)
+        return [self._total.copy()]
+
+    def check_alike(self, facts: Mapping[str, Any]) -> None:
+        """Refuse to go on where the workers were given different ratings or settings.
+
+        Parameters
+        ----------
+        facts : mapping
+            For JSON.
+
+        Raises
+        ------
+        ConfigurationError
+            If they differ from another worker's.
+        """
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).digest()
+        digests = self.gather(numpy.frombuffer(digest, dtype=numpy.uint8))
+        if (digests != digests[0]).any():
+            raise ConfigurationError(
+                f"The {self.count} workers do not have the same ratings, settings and checkpoint; "
+                "give each the same command, and files with the same content."
+            )
+
+    def trainer_options(self) -> dict[str, Any]:
+        """Return by which arguments of its own a `gluon.Trainer` adds up the workers' gradients.
+
+        The servers add, and every worker takes the same step: they need no optimizer.
+        """
+        if self._store is None:
+            return {}
+        return {"kvstore": _KeysOfItsOwn(self._store, self), "update_on_kvstore": False}
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is None:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the job, when all workers do. MXNet's own exit would wait without being watched."""
+        if self._store is None or self._watch is None:
+            return
+        self._store._barrier()
+        self._watch.close()
+        # What trainers hold of the store stays, and must not free it again.
+        handle, self._store.handle = self._store.handle, mx.base.KVStoreHandle()
+        mx.base.check_call(mx.base._LIB.MXKVStoreFree(handle))
+        self._watch.end()
+        self._store = None
+        _joined.remove(self)
+
+    def _leave_at_exit(self) -> None:
+        if self in _joined:
+            if hasattr(sys, "last_type"):  # an exception that nobody caught
+                leave(1)
+            self.close()
+
+    def new_key(self) -> int:
+        """Return a key of the store that is free; all workers ask for keys in the same order."""
+        self._num_keys += 1
+        return self._num_keys
+
+
+class _KeysOfItsOwn(mx.kv.KVStoreBase):  # type: ignore[misc]
+    """A job's store for one trainer: trainers count their keys from 0, each."""
+
+    def __init__(self, store: Any, workers: Workers) -> None:
+        self._store, self._workers = store, workers
+        self._keys: dict[int, int] = {}
+
+    @property
+    def type(self) -> str:
+        name: str = self._store.type
+        return name
+
+    def broadcast(self, key: int, value: Any, out: Any, priority: int = 0) -> None:
+        self._keys[key] = self._workers.new_key()
+        self._store.broadcast(self._keys[key], value, out, priority)
+
+    def pushpull(self, key: int, value: Any, out: Any = None, priority: int = 0) -> None:
+        self._store.pushpull(self._keys[key], value, out, priority)
+
+    def is_capable(self, capability: str) -> bool:
+        return False
+
+
+def leave(code: int) -> None:
+    """End a process that is in a job, at once: MXNet's own exit would wait for the others."""
+    if _joined:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

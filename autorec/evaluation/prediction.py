@@ -1,0 +1,113 @@
+"""Prediction: what a net says of any cells, and how far that is from the ratings there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from .._mxnet import from_any_thread
+from ..compute import Compute
+from ..compute.choice import is_sparse
+from ..compute.devices import split_rows, try_all_gpus
+from ..compute.sparse import predict_sparse
+from ..data.interactions import Interactions
+from ..errors import ConfigurationError
+from ..model import AutoRec
+from .accuracy import Accuracy, accuracy
+
+
+@from_any_thread
+def predict_cells(
+    net: Any,
+    inputs: Interactions,
+    cells: Interactions,
+    contexts: Sequence[Any] | None = None,
+    batch_size: int = 1024,
+    *,
+    clip: tuple[float, float] | None = None,
+    cold: float | None = None,
+    compute: Compute = "auto",
+) -> NDArray[numpy.float32]:
+    """Predict some cells of the matrix from the rows of `inputs`.
+
+    Parameters
+    ----------
+    net : Block
+        Maps rows (batch, columns) to predictions of the same shape.
+    inputs : Interactions
+        The ratings that the model may see.
+    cells : Interactions
+        Of the same shape; its rated cells are those wanted, its ratings are not looked at.
+    contexts : sequence of Context, optional
+        Where the net's parameters are; every GPU, else the CPU, by default.
+    batch_size : int
+        Rows at a time.
+    clip : tuple of float, optional
+        Lowest and highest rating: predictions beyond them are brought back.
+    cold : float, optional
+        What is predicted where the row or the column has no rating in `inputs`; by default what
+        the net says, which it never learned.
+    compute : {"auto", "dense", "sparse"}
+        Whole rows, or only these cells, see `is_sparse`.
+
+    Returns
+    -------
+    ndarray of float32, shape (len(cells),)
+        In the order of ``cells.matrix.data``.
+    """
+    if inputs.shape != cells.shape:
+        raise ConfigurationError(
+            f"Inputs of shape {inputs.shape} cannot predict cells of shape {cells.shape}; make "
+            "both from parts of one table of ratings and with one view."
+        )
+    contexts = contexts or try_all_gpus()
+    if is_sparse(compute, net, inputs, contexts):
+        predicted = predict_sparse(net, inputs, cells, contexts[0], batch_size)
+    else:
+        predicted = _predict_dense(net, inputs, cells, contexts, batch_size)
+    if clip is not None:
+        predicted = predicted.clip(*clip)
+    if cold is not None:
+        every = cells.matrix.tocoo()
+        predicted[~inputs.known(every.row, every.col)] = cold
+    return predicted
+
+
+@from_any_thread
+def evaluate(
+    net: Any,
+    inputs: Interactions,
+    test: Interactions,
+    contexts: Sequence[Any] | None = None,
+    batch_size: int = 1024,
+    *,
+    clip: tuple[float, float] | None = None,
+    cold: float | None = None,
+    compute: Compute = "auto",
+) -> Accuracy:
+    """Compare a net's predictions from `inputs` with the ratings in `test`.
+
+    Parameters as in `predict_cells`, with the ratings of `test` as the truth.
+    """
+    predicted = predict_cells(
+        net, inputs, test, contexts, batch_size, clip=clip, cold=cold, compute=compute
+    )
+    return accuracy(predicted, test.matrix.data)
+
+
+def _predict_dense(
+    net: Any, inputs: Interactions, cells: Interactions, contexts: Sequence[Any], batch_size: int
+) -> NDArray[numpy.float32]:
+    parts = []
+    for rows in cells.batches(batch_size):
+        arguments = [split_rows(inputs.dense(rows), contexts)]
+        if isinstance(net, AutoRec) and not inputs.positive:
+            arguments.append(split_rows(inputs.mask(rows), contexts))
+        outputs = [net(*parts) for parts in zip(*arguments)]
+        predictions = numpy.concatenate([output.asnumpy() for output in outputs])[: len(rows)]
+        wanted = cells.matrix[rows].tocoo()
+        parts.append(predictions[wanted.row, wanted.col])
+    return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)

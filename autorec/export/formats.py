@@ -1,0 +1,270 @@
+"""Export: a trained model in files that need no autorec, and but for "symbol" no MXNet either.
+
+Each format leaves its model beside ``ids.json``, which says what the model does not:
+
+=================== ==============================================================================
+format_version      1
+view                "item" or "user"
+rows, columns       "items" and "users" in the item view, the reverse in the user view: a row
+                    holds the ratings of one of `rows`, a column for each of `columns`
+users, items        the ids, numbers or strings, in the order of rows or columns
+scale, clip         lowest and highest training rating, and whether predictions are kept in it
+cold_prediction     what is predicted where the row or the column has no training rating
+normalise           the typical count c of rows that are weighed by sqrt(c / n), null where rows
+                    go in as they are; ONNX and symbol models weigh them themselves
+mask                whether the model needs a second input, 1 at rated cells and 0 elsewhere, to
+                    count a row's ratings, because 0 is one of them
+=================== ==============================================================================
+
+Clipping and cold predictions are left to whoever uses the model: they need the training ratings.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._mxnet import from_any_thread, gluon, mx, npx
+from .._output import replaced, usable_folder
+from ..errors import AutorecError, ConfigurationError, RatingsError
+from .layers import Formula, formula
+from .onnx import onnx_file, run_onnx
+
+if TYPE_CHECKING:
+    from ..recommender.estimator import Recommender
+
+Format = Literal["onnx", "numpy", "symbol"]
+
+#: How far an exported model may be from the net, over the larger of prediction and rating scale.
+TOLERANCE = 1e-5
+
+
+@from_any_thread
+def export(recommender: Recommender, folder: str | os.PathLike[str], format: Format) -> list[Path]:
+    """Write a fitted recommender's model and ids to a folder, in files for use elsewhere.
+
+    An ONNX model or a symbol is run and compared with the net before a file is put in place.
+
+    Parameters
+    ----------
+    recommender : Recommender
+        Fitted.
+    folder : path
+        Made if it is not there. Files of the same names are replaced; ``ids.json`` is the same in
+        each format, so one folder is for one model, in as many formats as are wanted.
+    format : {"onnx", "numpy", "symbol"}
+        "onnx": ``model.onnx`` for any ONNX runtime, "ratings" (and "mask") to "predictions", of
+        any number of rows. "numpy": ``model.npz``, for the recipe below. "symbol":
+        ``model-symbol.json`` and ``model-0000.params`` for ``gluon.SymbolBlock.imports``, whose
+        inputs are "ratings" (and "mask"); call ``mxnet.npx.set_np()`` before.
+
+    Returns
+    -------
+    list of Path
+        The files: those of the model, then ``ids.json``.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such format, the folder or a file in it cannot be written, a package that the
+        format needs is missing, or the weights are too large for ONNX.
+    NotFittedError
+        If the recommender is not fitted.
+    RatingsError
+        If an id is not a number or a string.
+    AutorecError
+        If the exported model does not predict what the net predicts; then nothing is written.
+
+    Notes
+    -----
+    This predicts from ``model.npz``, given `ratings`, an array of float32 of shape
+    (rows, columns) that is 0 where there is no rating, and `rated`, which tells where there is
+    one::
+
+        import json
+        import numpy as np
+
+        model, ids = np.load("model.npz"), json.load(open("ids.json"))
+        activations = {
+            "identity": lambda x: x,
+            "relu": lambda x: np.maximum(x, 0),
+            "softrelu": lambda x: np.logaddexp(x, 0),
+            "sigmoid": lambda x: (1 + np.tanh(x / 2)) / 2,
+            "softsign": lambda x: x / (1 + abs(x)),
+            "tanh": np.tanh,
+        }
+        x = ratings
+        if ids["normalise"] is not None:
+            counts = rated.sum(axis=1, keepdims=True)
+            x = x * np.sqrt(ids["normalise"] / np.maximum(counts, 1)).astype("float32")
+        for n, name in enumerate(model["activations"]):
+            x = activations[name](x @ model[f"weight{n}"].T + model[f"bias{n}"])
+        predictions = model["stretch"][0] + model["stretch"][1] * x
+    """
+    if format not in _FORMATS:
+        raise ConfigurationError(
+            f"There is no format {format!r} to export to; choose one of {', '.join(_FORMATS)}."
+        )
+    folder = usable_folder(Path(folder))
+    model = formula(recommender)
+    description = _describe(recommender, model)
+    files = {**_FORMATS[format](recommender, model), "ids.json": description}
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:  # all are written before the first is put in place
+        for name, content in files.items():
+            stack.enter_context(replaced(folder / name)).write_bytes(content)
+    return [folder / name for name in files]
+
+
+def _describe(recommender: Recommender, model: Formula) -> bytes:
+    ratings = recommender.ratings_
+    rows, columns = ("items", "users") if recommender.view == "item" else ("users", "items")
+    description = {
+        "format_version": 1,
+        "about": (
+            f"A row of the model's input holds the ratings of one of {rows}, a column for each of "
+            f"{columns} in this order, 0 where there is none; a row of its output holds a "
+            "prediction at each."
+        ),
+        "view": recommender.view,
+        "rows": rows,
+        "columns": columns,
+        "scale": list(recommender.scale_),
+        "clip": bool(recommender.clip),
+        "cold_prediction": float(recommender.cold_prediction),
+        "normalise": None if model.typical_count is None else float(model.typical_count),
+        "mask": "mask" in model.inputs,
+        "users": [_plain("user", each) for each in ratings.user_ids],
+        "items": [_plain("item", each) for each in ratings.item_ids],
+    }
+    return (json.dumps(description, allow_nan=False) + "\n").encode()
+
+
+def _plain(kind: str, id_: Any) -> int | float | str:
+    """Return an id as JSON can hold it, the same id still."""
+    if isinstance(id_, str):
+        return str(id_)
+    if isinstance(id_, (int, np.integer)) and not isinstance(id_, bool):
+        return int(id_)
+    if isinstance(id_, (float, np.floating)) and math.isfinite(id_):
+        return float(id_)
+    raise RatingsError(
+        f"The {kind} id {id_!r} cannot be written to JSON and read back the same; give the "
+        "ratings ids that are numbers or strings, and fit again."
+    )
+
+
+def _numpy_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
+    file = io.BytesIO()
+    np.savez(
+        file,
+        activations=np.array(model.activations),
+        stretch=np.array(model.stretch, dtype=np.float32),
+        **model.weights,
+    )
+    return {"model.npz": file.getvalue()}
+
+
+def _onnx_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
+    content = onnx_file(model)
+    _verify(recommender, model, "ONNX model", partial(run_onnx, content))
+    return {"model.onnx": content}
+
+
+def _symbol_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        graph, weights = Path(folder, "model-symbol.json"), Path(folder, "model-0000.params")
+        _symbol(model).save(str(graph))
+        npx.save(str(weights), {f"arg:{n}": mx.np.array(w) for n, w in model.weights.items()})
+        with warnings.catch_warnings():  # it says that it does not know the inputs' type yet
+            warnings.simplefilter("ignore")
+            block = gluon.SymbolBlock.imports(str(graph), model.inputs, str(weights), ctx=mx.cpu())
+
+        def predict(rows: Mapping[str, Any]) -> Any:
+            return block(*(mx.np.array(each, ctx=mx.cpu()) for each in rows.values())).asnumpy()
+
+        _verify(recommender, model, "symbol", predict)
+        return {path.name: path.read_bytes() for path in (graph, weights)}
+
+
+def _symbol(model: Formula) -> Any:
+    def variable(name: str) -> Any:
+        return mx.sym.var(name).as_np_ndarray()
+
+    x, np_, npx_ = variable("ratings"), mx.sym.np, mx.sym.npx
+    if model.typical_count is not None:
+        rated = variable("mask") if "mask" in model.inputs else np_.abs(np_.sign(x))
+        counts = np_.maximum(np_.sum(rated, axis=1, keepdims=True), 1)
+        x = x * (model.typical_count / counts) ** 0.5
+    for n, activation in enumerate(model.activations):
+        weight, bias = f"weight{n}", f"bias{n}"
+        x = npx_.fully_connected(
+            x, variable(weight), variable(bias), num_hidden=len(model.weights[bias])
+        )
+        if activation != "identity":
+            x = npx_.activation(x, act_type=activation)
+    offset, factor = model.stretch
+    return x if model.stretch == (0.0, 1.0) else offset + factor * x
+
+
+def _verify(
+    recommender: Recommender,
+    model: Formula,
+    name: str,
+    predict: Callable[[Mapping[str, NDArray[np.float32]]], NDArray[np.float32]],
+) -> None:
+    """Compare an exported model with the net, on rows of training ratings.
+
+    Parameters
+    ----------
+    recommender : Recommender
+    model : Formula
+    name : str
+        What the model is called in the error.
+    predict : callable
+        Maps the model's inputs by name, each an ndarray of float32 (n, columns), to predictions of
+        that shape.
+
+    Raises
+    ------
+    AutorecError
+        If a prediction differs by more than `TOLERANCE`.
+    """
+    net, inputs = recommender.net_, recommender.inputs_
+    rated = inputs.rated_rows()
+    # Rows of the largest data sets are long: four arrays of this size are held at a time.
+    count = min(len(rated), 256, max(1, 2**24 // inputs.shape[1]))
+    rows = rated[np.linspace(0, len(rated) - 1, count).astype(np.int64)]
+    arguments = [inputs.dense(rows)] + ([] if inputs.positive else [inputs.mask(rows)])
+    context = net.decoder.weight.list_ctx()[0]
+    expected = net(*(mx.np.array(each, ctx=context) for each in arguments)).asnumpy()
+    exported = predict(dict(zip(model.inputs, arguments)))
+    low, high = recommender.scale_
+    scale = max(abs(low), abs(high), high - low)
+    bounds = TOLERANCE * np.maximum(scale, np.abs(expected))
+    differences = np.abs(exported - expected)
+    if not (differences <= bounds).all():  # not: a difference that is no number is too large
+        raise AutorecError(
+            f"The {name} differs from the net by up to {differences.max():.2g} on "
+            f"{count:,} rows of training ratings, so nothing was written; export to another "
+            "format, and report this with the versions of mxnet and of what the format needs."
+        )
+
+
+_FORMATS: dict[str, Callable[[Recommender, Formula], dict[str, bytes]]] = {
+    "onnx": _onnx_files,
+    "numpy": _numpy_files,
+    "symbol": _symbol_files,
+}

@@ -1,0 +1,68 @@
+"""Formula: what a trained net computes, in numbers and names that need no MXNet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ..recommender.estimator import Recommender
+
+
+class Formula(NamedTuple):
+    """The layers one after the other, then offset + factor · x.
+
+    Parameters
+    ----------
+    weights : dict of str to ndarray of float32
+        "weight0" and "bias0" of the first layer, and so on.
+    activations : list of str
+        Of each layer, by the names that `AutoRec` takes.
+    stretch : tuple of float
+        The offset and the factor.
+    typical_count : float or None
+        That of the rows which are weighed before the first layer; None where they go in as they
+        are.
+    inputs : list of str
+        "ratings", and "mask" where the rated cells are not those other than 0, and are counted.
+    """
+
+    weights: dict[str, NDArray[np.float32]]
+    activations: list[str]
+    stretch: tuple[float, float]
+    typical_count: float | None
+    inputs: list[str]
+
+
+def formula(recommender: Recommender) -> Formula:
+    """Return what a recommender's net computes.
+
+    Parameters
+    ----------
+    recommender : Recommender
+
+    Returns
+    -------
+    Formula
+
+    Raises
+    ------
+    NotFittedError
+        If the recommender is not fitted.
+    """
+    net = recommender.net_
+    weights, activations = {}, []
+    for n, layer in enumerate([*net.layers, net.decoder]):
+        weights[f"weight{n}"] = layer.weight.list_data()[0].asnumpy()
+        weights[f"bias{n}"] = layer.bias.list_data()[0].asnumpy()
+        activations.append("identity" if layer.act is None else layer.act._act_type)
+    masked = net.typical_count is not None and not recommender.inputs_.positive
+    return Formula(
+        weights,
+        activations,
+        net.stretch,
+        net.typical_count,
+        ["ratings", "mask"] if masked else ["ratings"],
+    )

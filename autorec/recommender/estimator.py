@@ -1,0 +1,599 @@
+"""Recommender: from a table of ratings to predictions and recommendations, by the caller's ids."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from .._bounds import whole
+from .._fitted import Fitted
+from .._mxnet import from_any_thread, mx, numpy_semantics
+from ..compute.devices import contexts
+from ..data import ids
+from ..data.interactions import Interactions
+from ..data.ratings import Ratings
+from ..data.reading import as_ratings
+from ..distributed.workers import Workers
+from ..errors import ConfigurationError, RatingsError
+from ..evaluation.accuracy import Accuracy, accuracy
+from ..evaluation.prediction import predict_cells
+from ..evaluation.ranking import Ranking, ranking
+from ..evaluation.top_items import best_items, codes, nearest
+from ..model import AutoRec
+from ..training.checkpoints import Checkpoint, Checkpoints
+from ..training.history import Epoch, History
+from ..training.loop import fit
+from ..training.pretraining import pretrain
+from .presets import Parameters, preset_parameters
+from .saving import check_saveable, load, save
+
+#: Of the parameters.
+NAMES = tuple(each.name for each in fields(Parameters))
+
+#: Rows of the largest table of recommendations that is made in one piece: some 3 GB.
+MOST_ROWS = 100_000_000
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model does on ratings that were held out."""
+
+    errors: Accuracy
+    ranking: Ranking
+
+
+class Recommender(Fitted):
+    """AutoRec over a table of ratings: fit it, then predict.
+
+    Parameters
+    ----------
+    **parameters
+        The fields of `Parameters` by name; the defaults are the section's. `preset` gives other
+        sets of values by name.
+
+    Attributes
+    ----------
+    ratings_ : Ratings
+        The training ratings, with the id maps, and what `update` brought.
+    inputs_ : Interactions
+        The same as the matrix whose rows the net gets.
+    net_ : AutoRec
+    history_ : History
+    scale_ : tuple of float
+        Lowest and highest training rating.
+
+    Raises
+    ------
+    ConfigurationError
+        If a parameter is out of its bounds.
+    TypeError
+        If there is no such parameter.
+    """
+
+    ratings_: Ratings
+    inputs_: Interactions
+    net_: AutoRec
+    history_: History
+    scale_: tuple[float, float]
+
+    __signature__ = inspect.signature(Parameters)
+
+    def __init__(self, **parameters: Any) -> None:
+        checked = Parameters(**parameters)
+        vars(self).update({name: parameters.get(name, getattr(checked, name)) for name in NAMES})
+
+    @classmethod
+    def preset(cls, name: str, **parameters: Any) -> Recommender:
+        """Return a recommender with the values of `PRESETS`, and others on top.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such preset.
+        """
+        return cls(**vars(preset_parameters(name, **parameters)))
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters as they are now, checked."""
+        return Parameters(**self.get_params())
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name, as scikit-learn's estimators do."""
+        return {name: getattr(self, name) for name in NAMES}
+
+    def set_params(self, **parameters: Any) -> Recommender:
+        """Set parameters by name, as scikit-learn's estimators do; return itself.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such parameter, or one is out of its bounds.
+        """
+        for name in parameters:
+            if name not in NAMES:
+                raise ConfigurationError(
+                    f"Recommender has no parameter {name!r}; it has {', '.join(NAMES)}."
+                )
+        Parameters(**{**self.get_params(), **parameters})
+        vars(self).update(parameters)
+        return self
+
+    def __repr__(self) -> str:
+        """Say what differs from the defaults and, once fitted, from what it learned."""
+        usual = Parameters()
+        chosen = ", ".join(
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if value != getattr(usual, name)
+        )
+        if "net_" not in vars(self):
+            return f"Recommender({chosen})"
+        return (
+            f"<Recommender({chosen}) fitted to {len(self.ratings_):,} ratings of "
+            f"{self.ratings_.num_items:,} items by {self.ratings_.num_users:,} users>"
+        )
+
+    @numpy_semantics()
+    def fit(
+        self,
+        ratings: Any,
+        *,
+        validation: Any | None = None,
+        test: Any | None = None,
+        on_epoch: Callable[[Epoch], None] | None = None,
+        checkpoints: Checkpoints | None = None,
+        resume: bool | Checkpoint = False,
+        workers: Workers | None = None,
+    ) -> Recommender:
+        """Train a new net.
+
+        If that fails or is interrupted, the model is what it was: not fitted, or the one before.
+
+        Parameters
+        ----------
+        ratings : Ratings, DataFrame, sparse matrix or path
+            To train on, see `as_ratings`.
+        validation : the same, optional
+            Held out, of users and items in `ratings`: the best epoch by these is kept.
+        test : the same, optional
+            Reported after each epoch and used for nothing else.
+        on_epoch, checkpoints, resume, workers
+            See `fit`. Layers are not pretrained again when a run is resumed.
+
+        Returns
+        -------
+        Recommender
+            Itself.
+        """
+        parameters = self.parameters
+        ratings = as_ratings(ratings)
+        check_saveable(ratings)
+        train = Interactions.from_ratings(ratings, parameters.view)
+        parts = (None if part is None else _under(ratings, part) for part in (validation, test))
+        chooser, held_out = (
+            None if part is None else Interactions.from_ratings(part, parameters.view)
+            for part in parts
+        )
+        if len(train) == 0:
+            raise ConfigurationError("There are no ratings to train on; give at least one.")
+        learned = copy.copy(self)
+        learned.ratings_, learned.inputs_ = ratings, train
+        learned.scale_ = float(ratings.values.min()), float(ratings.values.max())
+        typical = len(train) / len(train.rated_rows()) if parameters.normalise else None
+        sigma, settings = parameters.init_sigma, parameters.settings()
+        common: dict[str, Any] = {
+            "init": mx.init.Normal(sigma) if sigma else mx.init.Xavier(),
+            "contexts": contexts(parameters.devices),
+            "seed": parameters.random_state,
+            "workers": workers,
+        }
+        if checkpoints is not None:
+            names = ("pretrain_epochs", "learning_rate") if parameters.pretrain_epochs else ()
+            before = {name: getattr(parameters, name) for name in names}
+            checkpoints = replace(checkpoints, facts={**checkpoints.facts, "pretraining": before})
+            resume = checkpoints.begin(resume) or False
+        start = None
+        if parameters.pretrain_epochs:
+            if not resume:
+                start = pretrain(
+                    parameters.sizes,
+                    train,
+                    num_epochs=parameters.pretrain_epochs,
+                    encoder_activation=parameters.encoder_activation,
+                    decoder_activation=parameters.decoder_activation,
+                    scale=learned.scale_,
+                    typical_count=typical,
+                    settings=settings,
+                    **common,
+                )
+            rate = parameters.finetuning_rate or parameters.learning_rate
+            settings = replace(settings, learning_rate=rate)
+        learned.net_ = learned.build_net(train.shape[1], typical)
+        learned.history_ = fit(
+            learned.net_,
+            train,
+            settings,
+            validation=chooser,
+            test=held_out,
+            clip=learned._clip(),
+            cold=learned.cold_prediction,
+            start=start,
+            on_epoch=on_epoch,
+            checkpoints=checkpoints,
+            resume=resume,
+            **common,
+        )
+        self._adopt(learned)
+        return self
+
+    @from_any_thread
+    def predict(
+        self, users: Any, items: Any, unknown: Literal["error", "fallback"] = "error"
+    ) -> NDArray[np.float32]:
+        """Predict the ratings that users give to items.
+
+        Parameters
+        ----------
+        users, items : array-like, shape (n,)
+            Ids of the table that was fitted: user n with item n. Each is compared by its value,
+            in the type of the table's ids, see `ids.places`.
+        unknown : {"error", "fallback"}
+            Whether ids that were not in the table are refused, or answered by
+            `cold_prediction`.
+
+        Returns
+        -------
+        ndarray of float32, shape (n,)
+
+        Raises
+        ------
+        RatingsError
+            If an id is not in the table, or is no id, such as NaN.
+        """
+        _check_unknown(unknown)
+        return self._predict(*self.ratings_.codes(users, items, unknown))
+
+    def is_cold(self, users: Any, items: Any) -> NDArray[np.bool_]:
+        """Tell of pairs whether the user or the item has no training rating."""
+        rows, columns = self.ratings_.codes(users, items)
+        if self.view == "item":
+            rows, columns = columns, rows
+        return ~self.inputs_.known(rows, columns)
+
+    @from_any_thread
+    def recommend(
+        self,
+        users: Any | None = None,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        titles: Mapping[Any, str] | pd.Series[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return the items with the highest predictions for each user.
+
+        Items without ratings are not recommended: nothing is known of them.
+
+        Parameters
+        ----------
+        users : id or array-like of ids, optional
+            Everybody by default.
+        k : int
+            Items for each user, fewer where there are no more.
+        exclude_seen : bool
+            Whether items that the user has rated are left out.
+        titles : mapping or Series of str, optional
+            Titles by item id, for a column of their own; ids are compared as in `predict`.
+
+        Returns
+        -------
+        DataFrame
+            Columns user, rank (from 1), item, rating and, if given, title.
+
+        Raises
+        ------
+        RatingsError
+            If a user is not in the table.
+        ConfigurationError
+            If the table could have more than `MOST_ROWS` rows.
+        """
+        rows = self._rows(users, k)
+        self._check_size(len(rows), k, "lower k, or take recommend_batches")
+        blocks = zip(*self._best(rows, k, exclude_seen))
+        items, values = (np.concatenate(each) for each in blocks)
+        return self._table(rows, items, values, titles)
+
+    def recommend_batches(
+        self,
+        users: Any | None = None,
+        k: int = 10,
+        *,
+        exclude_seen: bool = True,
+        titles: Mapping[Any, str] | pd.Series[str] | None = None,
+    ) -> Iterator[pd.DataFrame]:
+        """Yield the table of `recommend` in parts, each of which fits where the whole need not.
+
+        Parameters
+        ----------
+        users, k, exclude_seen, titles
+            See `recommend`.
+
+        Yields
+        ------
+        DataFrame
+            The recommendations of some users more; of at least one table, which may be empty.
+
+        Raises
+        ------
+        RatingsError
+            If a user is not in the table; before the first part.
+        """
+        rows = self._rows(users, k)
+        return self._tables(rows, self._best(rows, k, exclude_seen), titles)
+
+    @from_any_thread
+    def similar_items(
+        self, item: Any, k: int = 10, titles: Mapping[Any, str] | pd.Series[str] | None = None
+    ) -> pd.DataFrame:
+        """Return the items whose vectors are most like an item's.
+
+        In the item view an item's vector is its code; in the user view it is the item's row of the
+        decoder's weights. What all vectors have in common is taken off first.
+
+        Parameters
+        ----------
+        item : id
+        k : int
+        titles
+            See `recommend`.
+
+        Returns
+        -------
+        DataFrame
+            Columns rank, item, similarity (the cosine, from -1 to 1) and, if given, title.
+
+        Raises
+        ------
+        RatingsError
+            If the item is not in the table, or has no rating.
+        """
+        whole("k", k, least=1)
+        (row,) = self.ratings_.item_codes([item])
+        where = contexts(self.devices)
+        if self.view == "item":
+            vectors, rated = codes(self.net_, self.inputs_, where, self.compute), self.inputs_
+        else:
+            vectors = self.net_.decoder.weight.data(where[0]).asnumpy()
+            rated = Interactions(self.inputs_.matrix.T.tocsr())
+        rows = rated.rated_rows()
+        if row not in rows:
+            raise RatingsError(f"Item {item!r} has no rating, so nothing is known to be like it.")
+        found, similarities = nearest(vectors, int(row), rows, k)
+        table = pd.DataFrame(
+            {
+                "rank": np.arange(len(found)) + 1,
+                "item": self.ratings_.item_ids[found],
+                "similarity": similarities,
+            }
+        )
+        return self._with_titles(table, titles)
+
+    @from_any_thread
+    def evaluate(
+        self,
+        test: Any,
+        k: int = 10,
+        relevant: float | None = None,
+        unknown: Literal["error", "fallback"] = "error",
+    ) -> Evaluation:
+        """Compare predictions and recommendations with ratings that were held out.
+
+        Parameters
+        ----------
+        test : Ratings, DataFrame, sparse matrix or path
+        k : int
+            The length of the lists of recommendations; they leave out what was seen in training.
+            There are no more places than items: above their number it counts as this, which is
+            then the ``k`` of the `Ranking`.
+        relevant : float, optional
+            The rating from which on a test item counts as liked; three quarters up the scale, 4 of
+            1 to 5, by default.
+        unknown
+            See `predict`; unknown users and items count for the errors, not for the ranking.
+
+        Raises
+        ------
+        RatingsError
+            If an id is not in the table.
+        ConfigurationError
+            If no test rating is relevant.
+        """
+        whole("k", k, least=1)
+        _check_unknown(unknown)
+        ratings = as_ratings(test, like=self.ratings_)
+        rows, columns = self.ratings_.codes(*ratings.pairs(), unknown)
+        errors = accuracy(self._predict(rows, columns), ratings.values)
+        low, high = self.scale_
+        least = low + 0.75 * (high - low) if relevant is None else relevant
+        liked = (ratings.values >= least) & (rows >= 0) & (columns >= 0)
+        rows, columns = rows[liked], columns[liked]
+        shape = self.ratings_.num_users, self.ratings_.num_items
+        k = min(k, self.ratings_.num_items)
+        wanted = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape)
+        asked = np.unique(rows)
+        self._check_size(len(asked), k, "lower k")
+        found = list(self._best(asked, k, exclude_seen=True)) if len(asked) else []
+        lists = [items for items, _ in found] or [np.empty((0, k), dtype=np.int64)]
+        return Evaluation(errors, ranking(np.concatenate(lists), wanted[asked]))
+
+    def update(self, ratings: Any) -> Recommender:
+        """Take new ratings in without training (fold-in): a row is just an input.
+
+        In the item view the ratings of an item, known or new, are its row; in the user view those
+        of a user. They join the ratings of the table, and take the place of those of the same user
+        and item. The weights stay as they are, so what has no row cannot be folded in: a new user
+        in the item view, a new item in the user view. Fit again for these.
+
+        Parameters
+        ----------
+        ratings : Ratings, DataFrame, sparse matrix or path
+
+        Returns
+        -------
+        Recommender
+            Itself.
+
+        Raises
+        ------
+        RatingsError
+            If a rating is of a new user in the item view, or a new item in the user view.
+        """
+        other = "user" if self.view == "item" else "item"
+        merged = self.ratings_.joined(as_ratings(ratings, like=self.ratings_), fixed=other)
+        self.ratings_, self.inputs_ = merged, Interactions.from_ratings(merged, self.view)
+        return self
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the model to a folder, see `persistence.save`; return the folder."""
+        return save(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], devices: str | None = None) -> Recommender:
+        """Read a model that `save` wrote, see `persistence.load`."""
+        model: Recommender = load(cls, Path(folder), devices)
+        return model
+
+    def _rows(self, users: Any | None, k: int) -> NDArray[np.int64]:
+        """Return the codes of the users to recommend to, everybody's by default."""
+        whole("k", k, least=1)
+        if users is None:
+            return np.arange(self.ratings_.num_users)
+        return self.ratings_.user_codes(users)
+
+    def _check_size(self, users: int, k: int, way_out: str) -> None:
+        most = users * min(k, self.ratings_.num_items)
+        if most > MOST_ROWS:
+            raise ConfigurationError(
+                f"{k:,} recommendations for each of {users:,} users would be a table of up to "
+                f"{most:,} rows, more than {MOST_ROWS:,}; {way_out}."
+            )
+
+    def _tables(self, rows: Any, blocks: Any, titles: Any) -> Iterator[pd.DataFrame]:
+        start = 0
+        for items, values in blocks:
+            yield self._table(rows[start : start + len(items)], items, values, titles)
+            start += len(items)
+
+    def _table(self, rows: Any, items: Any, values: Any, titles: Any) -> pd.DataFrame:
+        """Return what `best_items` found for some users, by ids."""
+        place, rank = np.nonzero(items >= 0)
+        chosen = items[place, rank]
+        predicted = values[place, rank]
+        table = pd.DataFrame(
+            {
+                "user": self.ratings_.user_ids[rows[place]],
+                "rank": rank + 1,
+                "item": self.ratings_.item_ids[chosen],
+                "rating": predicted.clip(*self.scale_) if self.clip else predicted,
+            }
+        )
+        return self._with_titles(table, titles)
+
+    def _best(self, users: Any, k: int, exclude_seen: bool) -> Any:
+        return best_items(
+            self.net_,
+            self.inputs_,
+            users,
+            k,
+            contexts(self.devices),
+            exclude_seen=exclude_seen,
+            compute=self.compute,
+        )
+
+    def _predict(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[np.float32]:
+        """Predict the ratings of pairs of codes; one below 0 is of an unknown id."""
+        predicted = np.full(len(users), self.cold_prediction, dtype=np.float32)
+        known = (users >= 0) & (items >= 0)
+        rows, columns = users[known], items[known]
+        if self.view == "item":
+            rows, columns = columns, rows
+        shape = self.inputs_.shape
+        # A pair may repeat; the cells of a matrix do not.
+        cells, places = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
+        ones = np.ones(len(cells), dtype=np.float32)
+        matrix = csr_matrix((ones, np.divmod(cells, shape[1])), shape=shape)
+        predicted[known] = predict_cells(
+            self.net_,
+            self.inputs_,
+            Interactions(matrix, self.view),
+            contexts(self.devices),
+            clip=self._clip(),
+            cold=self.cold_prediction,
+            compute=self.compute,
+        )[places]
+        return predicted
+
+    def _with_titles(
+        self, table: pd.DataFrame, titles: Mapping[Any, str] | pd.Series[str] | None
+    ) -> pd.DataFrame:
+        if titles is None:
+            return table
+        named = list(titles.items())
+        places = ids.find(ids.listed("item", [id_ for id_, _ in named]), self.ratings_.item_ids)
+        by_code = np.full(self.ratings_.num_items, np.nan, dtype=object)
+        # Of several ways to write an id the first counts.
+        for place, (_, title) in zip(places[::-1], named[::-1]):
+            if place >= 0:
+                by_code[place] = title
+        return table.assign(title=by_code[self.ratings_.item_codes(table["item"])])
+
+    def build_net(self, columns: int, typical_count: float | None) -> AutoRec:
+        """Return a net of the shape that the parameters and the scale say, not yet initialised."""
+        return AutoRec(
+            self.num_hidden,
+            columns,
+            self.dropout,
+            input_dropout=self.input_dropout,
+            encoder_activation=self.encoder_activation,
+            decoder_activation=self.decoder_activation,
+            scale=self.scale_,
+            typical_count=typical_count,
+        )
+
+    def _clip(self) -> tuple[float, float] | None:
+        return self.scale_ if self.clip else None
+
+    @property
+    def cold_prediction(self) -> float:
+        """What is predicted for a user or an item without training ratings."""
+        return sum(self.scale_) / 2 if self.cold_rating is None else self.cold_rating
+
+
+def _under(ratings: Ratings, part: Any) -> Ratings:
+    """Return a part under the id maps of a table."""
+    found = as_ratings(part, like=ratings)
+    if found.user_ids is ratings.user_ids and found.item_ids is ratings.item_ids:
+        return found
+    users, items = ratings.codes(*found.pairs())
+    return replace(
+        found,
+        users=users.astype(np.int32),
+        items=items.astype(np.int32),
+        user_ids=ratings.user_ids,
+        item_ids=ratings.item_ids,
+    )
+
+
+def _check_unknown(unknown: str) -> None:
+    if unknown not in ("error", "fallback"):
+        raise ConfigurationError(f"unknown must be 'error' or 'fallback', not {unknown!r}.")

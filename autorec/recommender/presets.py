@@ -1,0 +1,133 @@
+"""Presets: what `Recommender` is made of, and named sets of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Optional, Union
+
+from .._bounds import MOST_SEED
+from ..data.interactions import View
+from ..errors import ConfigurationError
+from ..training.settings import Settings, setting
+
+_ACTIVATIONS = ("identity", "relu", "softrelu", "sigmoid", "softsign", "tanh")
+
+
+@dataclass(frozen=True)
+class Parameters(Settings):
+    """The hyperparameters of a `Recommender`: those of `fit`, and these; defaults as the section.
+
+    Parameters
+    ----------
+    view : {"item", "user"}
+        What a row is: "item" for I-AutoRec, "user" for U-AutoRec.
+    num_hidden, encoder_activation, decoder_activation, dropout, input_dropout
+        See `AutoRec`.
+    normalise : bool
+        Whether rows are normalised to the mean number of ratings a row has, see `AutoRec`.
+    pretrain_epochs : int
+        Passes over the ratings by which the layers of a deep net are trained in pairs before; 0
+        for none. See `pretrain`.
+    finetuning_rate : float, optional
+        The learning rate of the whole net after that; `learning_rate` by default.
+    clip : bool
+        Whether predictions are kept within the scale of the training ratings.
+    cold_rating : float, optional
+        What is predicted for a user or an item without training ratings; the middle of the scale
+        of the training ratings by default.
+    init_sigma : float
+        Standard deviation of the first weights; 0 for Xavier's rule, which deep nets need.
+    devices : str
+        See `contexts`.
+    random_state : int
+        The seed of weights, order and dropout.
+    """
+
+    view: View = setting("item", "What a row is.")
+    num_hidden: Union[int, Sequence[int]] = setting(
+        500, "Hidden units: 500, or 500,250,500 for a deep net.", flag="--hidden", least=1
+    )
+    encoder_activation: str = setting(
+        "sigmoid", "The encoder's activation.", flag="--encoder", choices=_ACTIVATIONS
+    )
+    decoder_activation: str = setting(
+        "identity", "The decoder's activation.", flag="--decoder", choices=_ACTIVATIONS
+    )
+    dropout: float = setting(0.05, "Dropout on the code.", least=0, below=1)
+    input_dropout: float = setting(0.0, "Dropout on the ratings that go in.", least=0, below=1)
+    normalise: bool = setting(False, "Scale rows to the mean number of ratings.")
+    pretrain_epochs: int = setting(
+        0, "Passes before, layer by layer, for a deep net; 0 for none.", least=0
+    )
+    finetuning_rate: Optional[float] = setting(
+        None,
+        "The learning rate of the whole deep net after that; none for --lr.",
+        flag="--finetuning-lr",
+        above=0,
+    )
+    clip: bool = setting(False, "Keep predictions within the rating scale.")
+    cold_rating: Optional[float] = setting(
+        None, "The prediction where a user or item has no training rating; none for the middle."
+    )
+    init_sigma: float = setting(
+        0.01, "Standard deviation of the first weights; 0 for Xavier's rule.", flag=None, least=0
+    )
+    devices: str = setting(
+        "gpu", "cpu; cpu:N for N contexts on it; gpu for all, else the CPU; gpu:0,1."
+    )
+    random_state: int = setting(
+        0,
+        "Of split, weights, order and dropout.",
+        flag="--seed",
+        least=0,
+        most=MOST_SEED,
+    )
+
+    @property
+    def sizes(self) -> list[int]:
+        """The hidden units of each layer."""
+        several = isinstance(self.num_hidden, Sequence)
+        return list(self.num_hidden) if several else [self.num_hidden]  # type: ignore[list-item, arg-type]
+
+    def settings(self) -> Settings:
+        """Return those that `fit` takes."""
+        return Settings(**{each.name: getattr(self, each.name) for each in fields(Settings)})
+
+
+_PAPER: dict[str, Any] = {
+    "dropout": 0.0,
+    "loss": "sum",
+    "learning_rate": 0.003,
+    "learning_rate_decay": 0.97,
+    "weight_decay": 0.05,
+    "decay_biases": False,
+    "num_epochs": 80,
+    "clip": True,
+    "cold_rating": 3.0,
+}
+
+#: Parameters by the name of what they are for; what is not named has its default.
+PRESETS: dict[str, dict[str, Any]] = {
+    # The section's cells.
+    "section": {},
+    # The paper's model and objective; learning rate, its decay and epochs are ours.
+    "paper": _PAPER,
+    # The paper's model; rows, weights and their decay treated as predicts best.
+    "best": {**_PAPER, "normalise": True, "decay_power": 0.5, "averaging": 0.9},
+}
+
+
+def preset_parameters(name: str, **changes: Any) -> Parameters:
+    """Return the parameters of a preset, and others in their place.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such preset, or a value is out of its bounds.
+    """
+    if name not in PRESETS:
+        raise ConfigurationError(
+            f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}."
+        )
+    return Parameters(**{**PRESETS[name], **changes})

@@ -1,0 +1,476 @@
+"""Training: the loop over epochs and batches, in the order in which it happens."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Any, Callable, Literal
+
+import numpy
+from numpy.typing import NDArray
+
+from .._bounds import real
+from .._mxnet import mx, np, numpy_semantics
+from .._storage.state import check_like
+from ..compute.choice import is_sparse
+from ..compute.devices import try_all_gpus
+from ..data.interactions import Interactions
+from ..distributed.workers import Workers
+from ..errors import ConfigurationError, TrainingError
+from ..evaluation.prediction import predict_cells
+from .checkpoints import Checkpoint, Checkpoints, CheckpointWriter
+from .fingerprint import fingerprint
+from .history import Epoch, EpochSums, History
+from .interrupts import interrupts_held
+from .optimizer import init_kvstore
+from .settings import Settings
+from .sparse_steps import SparseSteps
+from .steps import DenseSteps, Steps
+
+_log = logging.getLogger("autorec")
+
+#: The product of the weights' norms from which on float32 may not hold what is predicted.
+_MOST = 1e30
+
+
+@numpy_semantics()
+def fit(
+    net: Any,
+    train: Interactions,
+    settings: Settings | None = None,
+    *,
+    validation: Interactions | None = None,
+    test: Interactions | None = None,
+    init: Any | None = None,
+    start: Mapping[str, Any] | None = None,
+    clip: tuple[float, float] | None = None,
+    cold: float | None = None,
+    contexts: Sequence[Any] | None = None,
+    seed: int = 0,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool | Checkpoint = False,
+    workers: Workers | None = None,
+    **changes: Any,
+) -> History:
+    """Train AutoRec; the defaults are the section's settings.
+
+    Parameters
+    ----------
+    net : AutoRec
+        Its parameters are initialised here, whatever they were.
+    train : Interactions
+        The only ratings that the weights depend on.
+    settings : Settings, optional
+        The hyperparameters; the section's by default.
+    validation : Interactions, optional
+        Part of the ratings at hand, held out: the net ends with the weights of the epoch that
+        predicts these best.
+    test : Interactions, optional
+        Reported after each epoch and used for nothing else.
+    init : mx.init.Initializer, optional
+        Of the weights; Normal(0.01), as in the section, by default. Biases start at 0.
+    start : mapping of str to ndarray, optional
+        Values to start from instead, by parameter name ("encoder.weight", ...); see `pretrain`.
+    clip, cold : optional
+        How the validation and test ratings are predicted, see `predict_cells`.
+    contexts : sequence of Context, optional
+        Every GPU, else the CPU, by default.
+    seed : int
+        Of weights, order and dropout. It seeds MXNet's generators, anew in each epoch.
+    on_epoch : callable, optional
+        Called with each `Epoch`, once its checkpoint is written.
+    checkpoints : Checkpoints, optional
+        Where to leave what the run can be resumed from. Ctrl-C leaves one, too.
+    resume : bool or Checkpoint
+        Whether to go on from the latest of the checkpoints, where there is one, or the one to go
+        on from. The run ends in the weights, to the bit, of one that was never interrupted, on the
+        same kind of machine with the same versions. `num_epochs` may be more than it was; `start`
+        is not needed again; all else has to be the same.
+    workers : Workers, optional
+        With which others the run is shared, see `Workers.join`. All call `fit` with the same
+        arguments, and end with the same weights and history; the checkpoints are rank 0's. Each
+        step takes a share of the batch's rows from every worker, and is, but for dropout and
+        rounding, that of one worker on the whole batch.
+    **changes
+        Hyperparameters by name, in place of those of `settings`.
+
+    Returns
+    -------
+    History
+        Of all epochs, also those before the run was resumed.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is nothing to train on, a number is out of its bounds, Gluon has no such optimizer,
+        there is patience without validation, a run is resumed with other settings or ratings, or
+        workers have different ones.
+    DataCorruptError
+        If none of the checkpoints can be used.
+    TrainingError
+        If the training error or, in the end, the weights are no longer finite.
+
+    Notes
+    -----
+    The paper (equation 2) minimises ``Σ (r - r̂)² + λ/2 (|W|² + |V|²)``, summed over the ratings of
+    all M rows. `fit` averages over rows: the same objective is the loss "sum" with
+    ``weight_decay = λ / M``, and, for rows of N cells, the loss "mean" with
+    ``weight_decay = λ / (2 M N)``. (The section writes λ for λ/2.)
+    """
+    settings = replace(settings or Settings(), **changes)
+    workers, contexts = workers or Workers(), list(contexts or try_all_gpus())
+    _check(settings, train, clip, cold, checkpoints, resume, workers)
+    settings = replace(settings, compute=_chosen(settings, net, train, contexts))
+    init = init or mx.init.Normal(0.01)
+    more: dict[str, Any] = {"clip": clip, "cold": cold, "seed": seed}
+
+    def depends_on() -> dict[str, Any]:
+        return fingerprint(net, train, validation, test, settings, init, contexts, more)
+
+    resumed_from, writer = _begin(checkpoints, resume, settings, workers, depends_on)
+
+    def score(ratings: Interactions) -> float:
+        """Return the RMSE of a part of the ratings, of which each worker predicts a share."""
+        own = ratings.only(workers.share(ratings.rated_rows())) if workers.count > 1 else ratings
+        predicted = predict_cells(
+            net, train, own, contexts, clip=clip, cold=cold, compute=settings.compute
+        )
+        squares = numpy.square(predicted - own.matrix.data, dtype=numpy.float64).sum()
+        total, count = workers.sums([float(squares), len(own)])
+        return math.sqrt(total / count)
+
+    mx.random.seed(seed)
+    _initialise(net, init, start or {}, contexts, settings)
+    kind = SparseSteps if settings.compute == "sparse" else DenseSteps
+    steps = kind(net, train, settings, contexts, workers)
+    if resumed_from is not None or workers.count > 1:
+        for context in contexts:  # gives the parameters their shapes, and draws the weights
+            net(np.zeros((1, train.shape[1]), ctx=context))
+    run = Run(
+        net,
+        steps,
+        settings,
+        seed=seed,
+        validation_rmse=None if validation is None else lambda: score(validation),
+        test_rmse=None if test is None else lambda: score(test),
+        on_epoch=on_epoch,
+        writer=writer,
+        workers=workers,
+    )
+    if resumed_from is not None:
+        run.resume(resumed_from)
+    if workers.count > 1:
+        init_kvstore(steps.trainer)
+    return run_epochs(run)
+
+
+def run_epochs(run: Run) -> History:
+    """Train until there are enough epochs, or patience ends.
+
+    Ctrl-C takes effect after a step, or after an epoch once its checkpoint is written.
+    """
+    with interrupts_held() as check_interrupt, run.writer or nullcontext():
+        try:
+            for epoch in run.remaining():
+                run.begin_epoch(epoch)
+                for rows in run.batches():
+                    run.step(rows)
+                    check_interrupt()
+                run.end_epoch(epoch)
+                check_interrupt()
+            return run.finish()
+        finally:
+            run.steps.write_back()  # what was learned until Ctrl-C, for example
+
+
+class Run:
+    """A training run: what it carries from step to step, and from epoch to epoch.
+
+    Parameters
+    ----------
+    net : Block
+    steps : Steps
+    settings : Settings
+    seed : int
+        Of order and dropout.
+    validation_rmse, test_rmse : callable, optional
+        Called after each epoch. The weights of the epoch with the lowest validation RMSE are those
+        that the net ends with; the test RMSE is only reported.
+    on_epoch : callable, optional
+        Called with each `Epoch`, last of all.
+    writer : CheckpointWriter, optional
+    workers : Workers, optional
+
+    Raises
+    ------
+    ConfigurationError
+        If there is patience without validation.
+
+    Attributes
+    ----------
+    history : History
+    last, mean, best : list of ndarray
+        Weights on the first device. `last` are those of the last epoch and `mean` the average over
+        epochs, both empty without averaging, for then the net has the last; `best` those that the
+        net would end with, empty where these are the last.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        steps: Steps,
+        settings: Settings,
+        *,
+        seed: int,
+        validation_rmse: Callable[[], float] | None = None,
+        test_rmse: Callable[[], float] | None = None,
+        on_epoch: Callable[[Epoch], None] | None = None,
+        writer: CheckpointWriter | None = None,
+        workers: Workers | None = None,
+    ) -> None:
+        if settings.patience is not None and validation_rmse is None:
+            raise ConfigurationError("patience needs validation ratings; hold some out.")
+        self.net, self.steps, self.settings, self.seed = net, steps, settings, seed
+        self.workers, self.writer = workers or Workers(), writer
+        self._validation_rmse, self._test_rmse = validation_rmse, test_rmse
+        self._on_epoch = on_epoch
+        self.history = History(compute=settings.compute)
+        self._shuffle = numpy.random.default_rng(seed)
+        self._sums = EpochSums()
+        self.last: list[Any] = []
+        self.mean: list[Any] = []
+        self.best: list[Any] = []
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on from a checkpoint; the net's parameters have their shapes.
+
+        Raises
+        ------
+        DataCorruptError
+            If it is not one of such a run.
+        """
+        names, parameters = _names(self.net), list(self.net.collect_params().values())
+        context = parameters[0].list_ctx()[0]
+        wanted = dict(zip(names, (each.data() for each in parameters)))
+        with checkpoint.restored() as state:
+            for part in ("weights", "mean", "best"):
+                if part == "weights" or state[part]:
+                    check_like(wanted, state[part], part)
+            last, self.mean, self.best = (
+                [np.array(part[name], ctx=context) for name in names if name in part]
+                for part in (state["weights"], state["mean"], state["best"])
+            )
+            load_weights(self.net, last)
+            self.steps.restore(state["steps"])
+            self._shuffle.bit_generator.state = state["shuffle"]
+        self.history = replace(checkpoint.history, compute=self.settings.compute)
+
+    def remaining(self) -> Iterator[int]:
+        """Yield the numbers, from 1, of the epochs that are left, until patience ends."""
+        patience = self.settings.patience
+        for number in range(len(self.history) + 1, self.settings.num_epochs + 1):
+            done = self.history.epochs
+            if patience is not None and done and number > self.history.best.epoch + patience:
+                return
+            yield number
+
+    def begin_epoch(self, number: int) -> None:
+        """Set the learning rate, and the generators of dropout."""
+        load_weights(self.net, self.last)  # where the mean was looked at
+        settings = self.settings
+        rate = settings.learning_rate * settings.learning_rate_decay ** (number - 1)
+        self.steps.trainer.set_learning_rate(rate)
+        if number > 1 or self.workers.count > 1:
+            # The state of MXNet's generators cannot be read, so an epoch begins with one that it
+            # can begin with again. The first goes on from the one that drew the weights, unless
+            # workers, who drew the same weights, are to draw dropout of their own.
+            mx.random.seed(epoch_seed(self.seed, number, self.workers.rank))
+        self._sums = EpochSums()
+
+    def batches(self) -> Iterator[NDArray[Any]]:
+        """Yield the rows to train on in batches."""
+        return self.steps.batches(self.settings.batch_size, self._shuffle)
+
+    def step(self, rows: NDArray[Any]) -> None:
+        """Update the weights from a batch."""
+        errors = self.workers.total(self.steps.step(rows))
+        self._sums.add(errors, self.steps.count(rows), len(rows))
+        self._sums.check(len(self.history) + 1)
+
+    def end_epoch(self, number: int) -> None:
+        """Average the weights, score them, keep the best, write a checkpoint, report."""
+        if self._looked_at:
+            self.steps.write_back()
+        epoch = self._sums.close(number)
+        if self.settings.averaging:
+            self._average(number)
+        epoch = replace(
+            epoch,
+            validation_rmse=self._validation_rmse and self._validation_rmse(),
+            test_rmse=self._test_rmse and self._test_rmse(),
+        )
+        _check_finite(epoch)
+        self.history.epochs.append(epoch)
+        if self._validation_rmse is None:
+            self.best = self.mean
+        elif self.history.best is epoch:
+            self.best = self.mean or weights(self.net)
+        if self.writer is not None:
+            self.writer.add(self.history, self.state())
+        if self._on_epoch is not None:
+            self._on_epoch(epoch)
+
+    def finish(self) -> History:
+        """Leave the net with the weights that it is to end with; return the history."""
+        self.steps.write_back()
+        load_weights(self.net, self.best)
+        if self.history.epochs:  # the training error was taken before the last step
+            _check_weights(self.net, self.history.best.epoch if self.best else len(self.history))
+        return self.history
+
+    def state(self) -> dict[str, Any]:
+        """Return what a run goes on with: weights by name, optimizer, order."""
+        names = _names(self.net)
+        last = self.last or [each.data() for each in self.net.collect_params().values()]
+        parts = {"weights": last, "mean": self.mean, "best": self.best}
+        return {
+            **{part: dict(zip(names, values)) for part, values in parts.items()},
+            "steps": self.steps.state(),
+            "shuffle": self._shuffle.bit_generator.state,
+        }
+
+    @property
+    def _looked_at(self) -> bool:
+        """Whether anything looks at the net between epochs, as far as is known here."""
+        looking = self._validation_rmse, self._test_rmse, self._on_epoch, self.writer
+        return self.settings.averaging > 0 or any(each is not None for each in looking)
+
+    def _average(self, number: int) -> None:
+        """Give the net the mean of the weights after each epoch, the later ones counting more."""
+        fading = self.settings.averaging
+        self.last = weights(self.net)
+        share = (1 - fading) / (1 - fading**number)
+        means = zip(self.mean or self.last, self.last)
+        self.mean = [old + share * (new - old) for old, new in means]
+        load_weights(self.net, self.mean)
+
+
+def weights(net: Any) -> list[Any]:
+    """Return copies of a net's parameters, on the first device."""
+    return [parameter.list_data()[0].copy() for parameter in net.collect_params().values()]
+
+
+def load_weights(net: Any, values: Sequence[Any]) -> None:
+    """Give a net's parameters values, on all devices; none are given by none."""
+    # Not by set_data, which makes the trainer of several devices forget the optimizer's state.
+    for parameter, value in zip(net.collect_params().values(), values):
+        for array in parameter.list_data():
+            array[:] = value.as_in_ctx(array.ctx)
+
+
+def epoch_seed(seed: int, epoch: int, rank: int) -> int:
+    """Return the seed of an epoch's dropout on a worker; a rank of 0 is that of one process."""
+    return int(numpy.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0] >> 1)
+
+
+def _check(
+    settings: Settings,
+    train: Interactions,
+    clip: tuple[float, float] | None,
+    cold: float | None,
+    checkpoints: Checkpoints | None,
+    resume: bool | Checkpoint,
+    workers: Workers,
+) -> None:
+    if len(train) == 0:
+        raise ConfigurationError("There are no ratings to train on; give at least one.")
+    if clip is not None and not real("clip", clip[0]) <= real("clip", clip[1]):
+        raise ConfigurationError(f"clip must be in ascending order, not {clip}.")
+    if cold is not None:
+        real("cold", cold)
+    if resume and checkpoints is None:
+        raise ConfigurationError("resume needs checkpoints; name the folder that they are in.")
+    if workers.count > 1 and settings.optimizer.lower() == "sgld":
+        raise ConfigurationError(
+            "sgld draws, which several workers do differently; choose another optimizer."
+        )
+
+
+def _begin(
+    checkpoints: Checkpoints | None,
+    resume: bool | Checkpoint,
+    settings: Settings,
+    workers: Workers,
+    depends_on: Callable[[], dict[str, Any]],
+) -> tuple[Checkpoint | None, CheckpointWriter | None]:
+    """Return what a run goes on from and what writes its checkpoints; check that all agree."""
+    if checkpoints is None and workers.count == 1:
+        return None, None
+    resumed_from = None if checkpoints is None else checkpoints.begin(resume)
+    facts = depends_on()
+    if workers.count > 1:
+        facts["workers"] = workers.count
+        epochs = {"epochs": settings.num_epochs, "from": resumed_from and resumed_from.epoch}
+        workers.check_alike({**facts, **epochs})
+    if checkpoints is None:
+        return None, None
+    facts.update(checkpoints.facts)
+    if resumed_from is not None:
+        resumed_from.check(facts, settings.num_epochs)
+    if workers.rank > 0:
+        return resumed_from, None
+    return resumed_from, CheckpointWriter(checkpoints, facts, resumed_from)
+
+
+def _chosen(
+    settings: Settings, net: Any, train: Interactions, contexts: Sequence[Any]
+) -> Literal["dense", "sparse"]:
+    sparse = is_sparse(settings.compute, net, train, contexts)
+    share = len(train) / (train.shape[0] * train.shape[1])
+    _log.info(
+        f"Computing {'only the rated cells (sparse)' if sparse else 'whole rows (dense)'}; "
+        f"{share:.1%} of the cells are rated."
+    )
+    return "sparse" if sparse else "dense"
+
+
+def _initialise(
+    net: Any, init: Any, start: Mapping[str, Any], contexts: Sequence[Any], settings: Settings
+) -> None:
+    net.initialize(init, ctx=contexts, force_reinit=True)
+    for name, value in start.items():
+        net._collect_params_with_prefix()[name].set_data(np.array(value, dtype="float32"))
+    for name, parameter in net.collect_params().items():
+        decays = settings.decay_biases or not name.endswith("bias")
+        parameter.wd_mult = 1.0 if decays else 0.0
+
+
+def _check_finite(epoch: Epoch) -> None:
+    for score in (epoch.validation_rmse, epoch.test_rmse):
+        if score is not None and not math.isfinite(score):
+            raise TrainingError(
+                f"The predictions are no longer finite in epoch {epoch.epoch}; lower the learning "
+                "rate."
+            )
+
+
+def _check_weights(net: Any, epoch: int) -> None:
+    """Refuse weights that are not finite, or so large that predictions need not be."""
+    bound = 1.0
+    for parameter in net.collect_params().values():
+        norm = float(mx.nd.norm(parameter.list_data()[0].as_nd_ndarray()).asscalar())
+        bound *= norm if norm > 1 or math.isnan(norm) else 1.0
+    if not bound < _MOST:
+        raise TrainingError(
+            f"The weights are no longer finite after epoch {epoch}; lower the learning rate."
+        )
+
+
+def _names(net: Any) -> list[str]:
+    """Return names of a net's parameters that are the same in every process."""
+    found = {id(each): name for name, each in net._collect_params_with_prefix().items()}
+    return [found.get(id(each), name) for name, each in net.collect_params().items()]

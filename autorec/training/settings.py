@@ -1,0 +1,205 @@
+"""Settings: every hyperparameter, declared once.
+
+What `fit` and `Recommender` take, the flags of ``autorec train`` and their help, what a resumed run
+is compared by, metrics.json and a model's manifest all come from the fields declared here and in
+`presets`: to add a hyperparameter, declare it and use it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
+
+import numpy
+
+from .._bounds import LARGEST, real, whole
+from ..compute import Compute
+from ..errors import ConfigurationError
+
+Loss = Literal["mean", "sum"]
+
+# Gluon's, by name.
+_OPTIMIZERS = (
+    *("adadelta", "adagrad", "adam", "adamax", "ccsgd", "dcasgd", "ftml", "ftrl", "lamb", "lars"),
+    *("lbsgd", "nadam", "nag", "rmsprop", "sgd", "sgld", "signum"),
+)
+
+_BOUNDS = ("least", "most", "above", "below")
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    flag: str | None = "",
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    choices: Sequence[str] = (),
+    fingerprint: bool = True,
+) -> Any:
+    """Declare a hyperparameter, a field of a dataclass of settings.
+
+    Parameters
+    ----------
+    default
+    help : str
+        One line, for the command line.
+    flag : str, optional
+        Its name on the command line; by default its own, with dashes. None for no flag.
+    least, most, above, below : float, optional
+        Bounds of a number, or of each of several: at least, at most, more than, less than.
+    choices : sequence of str, optional
+        The texts to choose from, in any case.
+    fingerprint : bool
+        Whether the weights depend on it, so that a run is resumed with the same value only.
+    """
+    bounds = {"least": least, "most": most, "above": above, "below": below}
+    declared = {"help": help, "flag": flag, "choices": choices, "fingerprint": fingerprint}
+    return field(default=default, metadata={**bounds, **declared})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `fit` trains by; the defaults are the section's.
+
+    Parameters
+    ----------
+    num_epochs, batch_size : int
+        Passes over the rows, and rows a step; the last step of a pass may have fewer.
+    loss : {"mean", "sum"}
+        What a row adds: the section's half squared error over its rated cells, divided by the
+        number of all its cells, or the paper's sum of squared errors over its rated cells. See
+        the notes of `fit`.
+    optimizer : str
+        Any of Gluon's, by name.
+    learning_rate, learning_rate_decay : float
+        Epoch n goes at ``learning_rate * learning_rate_decay ** (n - 1)``.
+    weight_decay : float
+        The optimizer adds weight_decay times the parameter to its gradient.
+    decay_biases : bool
+        Whether biases decay too, as in the section, or only the weight matrices, as in the paper.
+    decay_power : float
+        The decay of what the two large matrices hold for a column with n ratings is multiplied by
+        ``(n / mean n) ** decay_power``: 0 treats all alike, 1 is the weighted regularisation of
+        Zhou et al. (2008).
+    averaging : float
+        From 0 up to 1: the net predicts, and ends, with a mean of the weights after each epoch, in
+        which those of an epoch count `averaging` times what those of the next do; 0 for the last
+        weights. (Polyak & Juditsky 1992, with weights that fade.)
+    patience : int, optional
+        Stop after so many epochs without a better validation RMSE.
+    compute : {"auto", "dense", "sparse"}
+        Whole rows, or only the rated cells: the same numbers to within rounding, except with
+        `input_dropout`, of which each draws its own. See `is_sparse`.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value is out of its bounds or of another type.
+    """
+
+    num_epochs: int = setting(
+        25, "Passes over the training ratings.", flag="--epochs", least=1, fingerprint=False
+    )
+    batch_size: int = setting(256, "Rows a step.", least=1)
+    loss: Loss = setting(
+        "mean", "Errors at rated cells over all cells of a row, the section's; or their sum."
+    )
+    optimizer: str = setting("adam", "Any of Gluon's.", choices=_OPTIMIZERS)
+    learning_rate: float = setting(0.002, "The learning rate.", flag="--lr", above=0)
+    learning_rate_decay: float = setting(
+        1.0, "The learning rate's factor after each epoch.", flag="--lr-decay", least=0
+    )
+    weight_decay: float = setting(1e-5, "Weight decay.", flag="--wd", least=0)
+    decay_biases: bool = setting(True, "Decay biases too, or only the weight matrices.")
+    decay_power: float = setting(
+        0.0, "More decay for frequent columns: times (count / mean) to this power.", least=0
+    )
+    averaging: float = setting(
+        0.0, "Average the weights over epochs; 0 for the last ones.", least=0, below=1
+    )
+    patience: Optional[int] = setting(
+        None, "Epochs without a better validation RMSE that end the training.", least=1
+    )
+    compute: Compute = setting(
+        "auto",
+        "Whole rows, or only the rated cells; the same numbers, but for --input-dropout's draws.",
+    )
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for each in fields(self):
+            value = checked(each, hints[each.name], getattr(self, each.name))
+            object.__setattr__(self, each.name, value)
+        growth = math.log(self.learning_rate_decay) if self.learning_rate_decay > 1 else 0.0
+        if math.log(self.learning_rate) + (self.num_epochs - 1) * growth > math.log(LARGEST):
+            raise ConfigurationError(
+                f"learning_rate_decay {self.learning_rate_decay:g} takes the learning rate past "
+                f"all bounds within {self.num_epochs} epochs; 1 or less lowers it."
+            )
+
+
+def checked(declared: Field[Any], kind: Any, value: Any) -> Any:
+    """Return a value of a hyperparameter, a number of NumPy's as one of Python's.
+
+    Parameters
+    ----------
+    declared : Field
+        From `setting`.
+    kind : type
+        Its annotation.
+    value
+
+    Raises
+    ------
+    ConfigurationError
+        If it is out of bounds or of another type.
+    """
+    rules = declared.metadata
+    if get_origin(kind) is Union:  # int | Sequence[int], or with None
+        if value is None and type(None) in get_args(kind):
+            return None
+        several = isinstance(value, Sequence) and not isinstance(value, str)
+        if several and Sequence[int] in get_args(kind) and len(value):
+            return [checked(declared, int, each) for each in value]
+        kind = get_args(kind)[0]
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise _refused(declared, f"must be {_listed(get_args(kind))}", value)
+        return value
+    if kind is str:
+        if not isinstance(value, str):
+            raise _refused(declared, "must be text", value)
+        if rules["choices"] and value.lower() not in rules["choices"]:
+            raise _refused(declared, f"must be {_listed(rules['choices'])}", value)
+        return value
+    if kind is bool:
+        if not isinstance(value, (bool, numpy.bool_)):
+            raise _refused(declared, "must be True or False", value)
+        return bool(value)
+    check = whole if kind is int else real
+    return check(_name(declared), value, **{each: rules[each] for each in _BOUNDS})
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = map(repr, names)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def _refused(declared: Field[Any], rule: str, value: Any) -> ConfigurationError:
+    return ConfigurationError(f"{_name(declared)} {rule}, not {value!r}.")
+
+
+def _name(declared: Field[Any]) -> str:
+    flag = flag_of(declared)
+    return f"{declared.name} ({flag})" if flag else declared.name
+
+
+def flag_of(declared: Field[Any]) -> str | None:
+    """Return the flag of a hyperparameter on the command line; None if it has none."""
+    flag: str | None = declared.metadata["flag"]
+    return f"--{declared.name.replace('_', '-')}" if flag == "" else flag

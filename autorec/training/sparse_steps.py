@@ -1,0 +1,205 @@
+"""Sparse steps: the update of the weights from only the rated cells of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from .._mxnet import autograd, np
+from .._storage.state import check_like
+from ..compute import choice
+from ..compute.sparse import input_values, matrices, rated_cells
+from ..data.interactions import Interactions
+from ..distributed.workers import Workers
+from .optimizer import make_trainer, optimizer_state, restore_optimizer
+from .settings import Settings
+from .steps import column_decays, loss_scale
+
+
+class SparseSteps:
+    """Steps that compute only the rated cells; the counterpart of `DenseSteps`.
+
+    With kernels, Adam on one context updates the two large matrices in a pass of its own, which
+    needs no array for the gradient; all else goes by the trainer.
+
+    Parameters
+    ----------
+    net : AutoRec
+        Initialised.
+    train, settings, contexts, workers
+        See `DenseSteps`.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        train: Interactions,
+        settings: Settings,
+        contexts: Sequence[Any],
+        workers: Workers | None = None,
+    ) -> None:
+        self.workers = workers or Workers()
+        self.net, self.train, self.contexts = net, train, contexts
+        self.scale = loss_scale(settings, train.shape[1])
+        self._gradient = self._decays = self._adam = None
+        for context in contexts:  # gives the parameters their shapes
+            net(np.zeros((1, train.shape[1]), ctx=context))
+        large = [net.layers[0].weight, net.decoder.weight]
+        parameters = list(net.collect_params().values())
+        decays = column_decays(settings, train)
+        alone = self.workers.count == len(contexts) == 1 and contexts[0].device_type == "cpu"
+        if alone and choice.has_kernels() and settings.optimizer.lower() == "adam":
+            parameters = [each for each in parameters if all(each is not one for one in large)]
+            if decays is None:
+                decays = numpy.full(train.shape[1], settings.weight_decay)
+            self._adam = _Adam(*self._matrices(), decays.astype(numpy.float32))
+        elif decays is not None:
+            # A line of the two matrices is what they hold for a column.
+            self._decays = np.array(decays[:, None], dtype="float32", ctx=contexts[0])
+            for matrix in large:
+                matrix.wd_mult = 0.0  # _summed adds it to the gradient
+        self._ahead = False  # of the net's weights
+        self.trainer = make_trainer(
+            parameters,
+            settings.optimizer,
+            settings.learning_rate,
+            settings.weight_decay,
+            self.workers,
+        )
+
+    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[NDArray[Any]]:
+        """Yield the rows that have a rating."""
+        return self.train.batches(size, shuffle)
+
+    def count(self, rows: NDArray[Any]) -> int:
+        """Return the number of rated cells in some rows."""
+        return self.train.count(rows)
+
+    def step(self, rows: NDArray[Any]) -> list[Any]:
+        """Update the weights from a batch of rows, as `DenseSteps.step` does."""
+        if self._adam is None:
+            return self._shared_step(rows)
+        cells = rated_cells(self.train.matrix[rows], self.contexts[0])
+        large = self._adam.encoder, self._adam.decoder
+        errors, factors = _backward(self.net, cells, *large, self.scale)
+        rate = self.trainer.learning_rate
+        self.trainer.step(len(rows))
+        self._adam.step(cells, factors, rate, len(rows))
+        self._ahead = True
+        return [errors]
+
+    def _shared_step(self, rows: NDArray[Any]) -> list[Any]:
+        found = []
+        own = numpy.array_split(self.workers.share(rows), len(self.contexts))
+        for context, part in zip(self.contexts, own):
+            if len(part) == 0:  # the trainer expects a gradient from each device all the same
+                for parameter in self.trainer._params:
+                    _set_gradient(parameter, context, 0)
+                continue
+            cells = rated_cells(self.train.matrix[part], context)
+            encoder, decoder = matrices(self.net, cells)
+            errors, factors = _backward(self.net, cells, encoder, decoder, self.scale)
+            by_encoder, by_decoder = factors
+            by = self._summed(cells, by_encoder, encoder, len(rows))
+            _set_gradient(self.net.layers[0].weight, context, by.T)
+            by = self._summed(cells, by_decoder, decoder, len(rows))
+            _set_gradient(self.net.decoder.weight, context, by)
+            found.append(errors)
+        self.trainer.step(len(rows))
+        return found
+
+    def _summed(self, cells: Any, factors: tuple[Any, Any], weight: Any, batch: int) -> Any:
+        """Return the gradient of a matrix, with its decay where the optimizer does not add it."""
+        self._gradient = gradient = cells.gradient(*factors, self._gradient)
+        # Gradients are added up over all devices of all workers, and the decay is due once.
+        if (
+            self._decays is not None
+            and self.workers.rank == 0
+            and cells.context == self.contexts[0]
+        ):
+            gradient += batch * cells.weight(self._decays) * weight
+        return gradient
+
+    def _matrices(self) -> tuple[Any, Any]:
+        return matrices(self.net, rated_cells(self.train.matrix[:0], self.contexts[0]))
+
+    def write_back(self) -> None:
+        """Leave the net with the weights of the last step."""
+        if self._adam is not None and self._ahead:
+            context = self.contexts[0]
+            self.net.layers[0].weight.data(context)[:] = self._adam.encoder.T
+            self.net.decoder.weight.data(context)[:] = self._adam.decoder
+            self._ahead = False
+
+    def state(self) -> dict[str, Any]:
+        """Return what the steps carry from one to the next, besides the net's weights."""
+        state: dict[str, Any] = {"trainer": optimizer_state(self.trainer)}
+        if self._adam is not None:
+            state["adam"] = {"steps": self._adam.steps, "states": self._adam.states}
+        return state
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, and from the weights that the net has."""
+        restore_optimizer(self.trainer, state["trainer"])
+        if self._adam is not None:
+            self._adam.encoder, self._adam.decoder = self._matrices()
+            check_like({"steps": 0, "states": self._adam.states}, state["adam"], "adam")
+            self._adam.steps, self._adam.states = state["adam"]["steps"], state["adam"]["states"]
+
+
+class _Adam:
+    """The encoder's first matrix, transposed, and the decoder's, with Adam's state of both."""
+
+    beta1, beta2, epsilon = 0.9, 0.999, 1e-8
+
+    def __init__(self, encoder: Any, decoder: Any, decays: NDArray[Any]) -> None:
+        self.encoder, self.decoder, self.decays = encoder, decoder, decays
+        self.states = [
+            (numpy.zeros_like(weight), numpy.zeros_like(weight)) for weight in (encoder, decoder)
+        ]
+        self.steps = 0
+
+    def step(self, cells: Any, factors: Any, rate: float, rows: int) -> None:
+        self.steps += 1
+        rate *= (1 - self.beta2**self.steps) ** 0.5 / (1 - self.beta1**self.steps)
+        numbers = [rate, 1 / rows, self.beta1, self.beta2, self.epsilon]
+        arguments = self.decays, *map(numpy.float32, numbers)
+        for factor, weight, state in zip(factors, (self.encoder, self.decoder), self.states):
+            cells.adam_step(*factor, weight, *state, *arguments)
+
+
+def _backward(
+    net: Any, cells: Any, encoder: Any, decoder: Any, scale: float
+) -> tuple[Any, tuple[Any, Any]]:
+    """Follow the loss of some rows back to all parameters.
+
+    The gradients of the net's small parameters are left in these. Returns the squared errors, and
+    for the encoder's first matrix and the decoder's what `Cells.gradient` makes theirs from.
+    """
+    context = cells.context
+    ratings = np.array(cells.matrix.data, ctx=context)
+    with autograd.train_mode():
+        inputs = net.input_dropout(input_values(net, cells))
+    sums = cells.product(inputs, encoder)
+    sums.attach_grad()
+    with autograd.record():
+        code = net.code(sums)
+    outputs = cells.at(code, decoder, net.decoder.bias.data(context))
+    outputs.attach_grad()
+    with autograd.record():
+        errors = np.square(net.rating(outputs) - ratings)
+        loss = errors * scale
+    loss.backward()
+    code.backward(cells.product(outputs.grad, decoder))
+    weights, columns = outputs.grad.asnumpy(), cells.matrix.shape[1]
+    _set_gradient(net.decoder.bias, context, numpy.bincount(cells.matrix.indices, weights, columns))
+    return errors, ((inputs, sums.grad), (outputs.grad, code))
+
+
+def _set_gradient(parameter: Any, context: Any, gradient: Any) -> None:
+    """Set a parameter's gradient, as autograd does."""
+    parameter.grad(context)[:] = gradient
+    parameter.data(context)._fresh_grad = True
