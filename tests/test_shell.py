@@ -48,7 +48,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(
             "autorec.recommender.saving.versions", lambda: {"numpy": HOSTILE}, raising=False
         )
-        patch.setattr("autorec.model_folder.versions", lambda: {"numpy": HOSTILE}, raising=False)
         Recommender(num_hidden=4, num_epochs=2, devices="cpu").fit(rows).save(folder / "model")
     rows.to_csv(folder / "ratings.csv", index=False)
     rows[["user", "item"]][10:15].to_csv(folder / "pairs.csv", index=False)
