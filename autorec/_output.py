@@ -20,8 +20,22 @@ from .errors import ConfigurationError
 #: Seconds that a FIFO's reader has to come.
 PATIENCE = 5.0
 
-# What the machine lacks, and not the path: room, quota, or a disk that works.
-_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+# What is wrong with a path, and not with the machine.
+_OF_THE_PATH = {
+    errno.EACCES,
+    errno.EBADF,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENODEV,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ETXTBSY,
+}
 
 
 @contextmanager
@@ -89,7 +103,7 @@ def replaced(path: Path) -> Iterator[Path]:
     except OSError as error:
         if entered:  # what is done with it failed, and says so itself
             raise
-        raise _refused(path, error) from error
+        raise _refused(path, error) from None
 
 
 def usable_folder(path: Path) -> Path:
@@ -102,7 +116,7 @@ def usable_folder(path: Path) -> Path:
     """
     nearest = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
     if not nearest.is_dir():
-        raise ConfigurationError(f"{path} is, or lies below, a file; name another folder.")
+        raise ConfigurationError(f"{path} is, or lies below, a file; name a folder.")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise ConfigurationError(f"{path} cannot be written; name another folder.")
     return path
@@ -119,7 +133,7 @@ def _kind(path: Path) -> int | None:
             f"{path} cannot be written ({path.parent} is no folder); name another file."
         ) from None
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _refused(path, error) from None
 
 
 def _is_stream(path: Path) -> bool:
@@ -146,7 +160,7 @@ def _duplicate(path: Path, descriptor: int) -> int:
     try:
         return os.dup(descriptor)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _refused(path, error) from None
 
 
 def _open_stream(path: Path) -> int:
@@ -158,7 +172,7 @@ def _open_stream(path: Path) -> int:
             break
         except OSError as error:
             if error.errno != errno.ENXIO or not path.is_fifo():
-                raise _refused(path, error) from error
+                raise _refused(path, error) from None
             if time.monotonic() > deadline:
                 raise ConfigurationError(
                     f"{path} is a FIFO that nobody reads; start its reader first."
@@ -169,10 +183,12 @@ def _open_stream(path: Path) -> int:
 
 
 def _refused(path: Path, error: OSError) -> Exception:
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    if error.errno in _OF_THE_MACHINE:
-        return OSError(error.errno, reason, os.fspath(path))
-    return ConfigurationError(f"{path} cannot be written ({reason}); name another file.")
+    """Return what to raise for an error at a path, or at a temporary file beside it."""
+    if error.errno in _OF_THE_PATH:
+        return ConfigurationError(
+            f"{path} cannot be written ({error.strerror}); name another file."
+        )
+    return OSError(error.errno, error.strerror, os.fspath(path)) if error.errno else error
 
 
 def _named(kind: int) -> str:
