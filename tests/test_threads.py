@@ -97,6 +97,9 @@ ENTRY_POINTS: dict[str, Callable[[SimpleNamespace, Path], Any]] = {
     "Recommender.fit": lambda known, _: weights(recommender("sparse").fit(known.table)),
     "Recommender.fit, whole rows": lambda known, _: weights(recommender("dense").fit(known.table)),
     "Recommender.predict": lambda known, _: known.model.predict([1, 2], [3, 4]).tolist(),
+    "Recommender.recommend_batches": lambda known, _: [
+        batch.to_csv() for batch in known.model.recommend_batches([1, 2])
+    ],
     "Recommender.recommend": lambda known, _: known.model.recommend([1, 2]).to_csv(),
     "Recommender.similar_items": lambda known, _: known.model.similar_items(3).to_csv(),
     "Recommender.evaluate": lambda known, _: known.model.evaluate(known.table[:50]),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
-from .._mxnet import np
+from .._mxnet import from_any_thread, np
 from ..compute import Compute
 from ..compute.choice import is_sparse
 from ..compute.sparse import code_sparse
@@ -19,6 +19,7 @@ BLOCK = 8_000_000
 BEST = 250_000
 
 
+@from_any_thread
 def codes(
     net: Any, inputs: Interactions, contexts: Sequence[Any], compute: Compute = "auto"
 ) -> NDArray[numpy.float32]:
@@ -96,13 +97,18 @@ def best_items(
             outputs = weight[block] @ code.T + bias[block, None]
         else:
             outputs = code[block] @ weight.T + bias
-        scores = net.rating(np.array(outputs, ctx=contexts[0])).asnumpy()
+        scores = _ratings(net, outputs, contexts[0])
         scores[:, ~rated_items] = -numpy.inf  # nothing is known of them
         if exclude_seen:
             seen = by_user[block]
             places = numpy.repeat(numpy.arange(len(block)), numpy.diff(seen.indptr))
             scores[places, seen.indices] = -numpy.inf
         yield _top(scores, k)
+
+
+@from_any_thread  # best_items is a generator, each step of which is its caller's
+def _ratings(net: Any, sums: NDArray[Any], context: Any) -> Any:
+    return net.rating(np.array(sums, ctx=context)).asnumpy()
 
 
 def _top(scores: Any, k: int) -> tuple[NDArray[numpy.int64], NDArray[numpy.float32]]:
