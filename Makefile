@@ -70,7 +70,7 @@ constraints: ## resolve locks/ and constraints.txt again; ARGS=--upgrade moves t
 	        --output-file "locks/$$1.txt" "$${@:2}" >/dev/null
 	}
 	library=(--constraint locks/tools.txt pyproject.toml \
-	    $(foreach extra,cpu cu112 fast onnx test dev,--extra $(extra)))
+	    $(foreach extra,cpu cu112 fast onnx tune compare test dev,--extra $(extra)))
 	resolve tools --group tools
 	resolve main "$${library[@]}"
 	resolve notebook "$${library[@]}" --extra notebook

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Optional
@@ -45,31 +45,42 @@ def recall_options(context: typer.Context, folder: Optional[Path]) -> Optional[P
     """
     if folder is not None:
         context.obj = found = Checkpoints(folder / CHECKPOINTS).latest()
-        if found is None or not _are_options(found.note):
+        if found is None or not are_options(found.note):
             raise ConfigurationError(
                 f"{folder} has no checkpoint of autorec train to go on from; runs with "
                 "--checkpoint-every leave some."
             )
-        options = dict(found.note["options"])
-        for name in ("data", "ratings", "train", "test"):
-            # Standard input is no file; what it had has to be piped in again.
-            given = str(options.get(name) or "-")
-            if given != "-" and not os.path.isabs(given):
-                options[name] = os.path.relpath(os.path.join(found.note["cwd"], given))
-        context.default_map = options
+        context.default_map = remembered_options(found.note)
     return folder
 
 
-def _are_options(note: Mapping[str, Any]) -> bool:
-    """Return whether a note, which may be a stranger's, is one of `resumable_checkpoints`."""
+def remembered_options(note: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a note, with their paths as they are from here."""
+    options = dict(note["options"])
+    for name in ("data", "ratings", "train", "test", "settings"):
+        # Standard input is no file; what it had has to be piped in again.
+        given = str(options.get(name) or "-")
+        if given != "-" and not os.path.isabs(given):
+            options[name] = os.path.relpath(os.path.join(note["cwd"], given))
+    return options
+
+
+def are_options(note: Mapping[str, Any]) -> bool:
+    """Return whether a note, which may be a stranger's, is one of `note_of_options`."""
     options = note.get("options")
     if not isinstance(options, dict) or not isinstance(note.get("cwd"), str):
         return False
     return all(isinstance(each, (str, int, float, type(None))) for each in options.values())
 
 
-def refuse_other_options(context: typer.Context) -> None:
+def refuse_other_options(context: typer.Context, allowed: Sequence[str]) -> None:
     """Refuse options that a run which is resumed has from its beginning.
+
+    Parameters
+    ----------
+    context : typer.Context
+    allowed : sequence of str
+        Those that may be given all the same.
 
     Raises
     ------
@@ -79,7 +90,7 @@ def refuse_other_options(context: typer.Context) -> None:
     for option in context.params:
         how = context.get_parameter_source(option)
         given = how is not None and how.name == "COMMANDLINE"
-        if given and option not in ("resume", "epochs", "kvstore", "quiet"):
+        if given and option not in allowed:
             raise ConfigurationError(
                 f"--resume goes on as the run began; leave out --{option.replace('_', '-')}."
             )
@@ -105,13 +116,17 @@ def resumable_checkpoints(
     """
     if every is None:
         return None
+    return Checkpoints(folder / CHECKPOINTS, every, note=note_of_options(context))
+
+
+def note_of_options(context: typer.Context) -> dict[str, Any]:
+    """Return the options of a run, and the folder from which their relative paths start."""
     options = {
         option: str(value) if isinstance(value, Path) else value
         for option, value in context.params.items()
         if option not in ("output", "resume", "quiet")
     }
-    note = {"options": options, "cwd": os.getcwd()}
-    return Checkpoints(folder / CHECKPOINTS, every, note=note)
+    return {"options": options, "cwd": os.getcwd()}
 
 
 @contextmanager
