@@ -15,11 +15,10 @@ import numpy
 from matplotlib.figure import Figure
 
 from autorec._storage.files import replacing
-
-from . import synthetic
-from .epoch_job import BATCH
-from .machine import describe_machine, sentence
-from .tables import table, write
+from benchmarks import synthetic
+from benchmarks.jobs.epoch_job import BATCH
+from benchmarks.machine import describe_machine, sentence
+from benchmarks.markdown import table, write
 
 PACKAGES = ("gluon-autorec", "mxnet", "numba", "numpy")
 #: Items, users, ratings and epochs.

@@ -21,13 +21,12 @@ from typing import Any
 from autorec.compute.choice import break_even
 from autorec.data.interactions import Interactions
 from autorec.errors import AutorecError
-
-from . import synthetic
-from .epoch_job import BATCH, save
-from .machine import describe_machine, sentence
-from .movielens import interactions
-from .process import JobError, measure
-from .tables import quantity, reached, table, write
+from benchmarks import synthetic
+from benchmarks.jobs.epoch_job import BATCH, save
+from benchmarks.machine import describe_machine, sentence
+from benchmarks.markdown import quantity, reached, table, write
+from benchmarks.process import JobError, measure
+from benchmarks.real import interactions
 
 PACKAGES = ("gluon-autorec", "mxnet", "numba", "torch", "numpy", "scipy")
 SPARSE, DENSE, TORCH = WAYS = ("sparse", "dense", "torch")
@@ -110,7 +109,7 @@ def compare(folder: Path, sets: Iterable[Set], sources: Mapping[str, Path | None
     folder : Path
     sets : iterable of Set
     sources : mapping of str to path
-        Where the user's own copies of MovieLens are, see `benchmarks.movielens`.
+        Where the user's own copies of MovieLens are, see `benchmarks.real`.
 
     Returns
     -------
@@ -159,7 +158,7 @@ def measure_set(each: Set, sources: Mapping[str, Path | None]) -> dict[str, Any]
                 some = each.batches and way != SPARSE
                 chosen = min(each.batches * BATCH, rows) if some else 0
                 epochs = max(each.epochs, 2) if some else each.epochs
-                module = ["benchmarks.epoch_job", way, place]
+                module = ["benchmarks.jobs.epoch_job", way, place]
                 module += [str(epochs), str(each.units), str(chosen)]
                 of_way = samples.setdefault(way, defaultdict(list))
                 for name, values in measure(module, folder, threads=True).items():

@@ -15,12 +15,11 @@ import pandas as pd
 
 from autorec.data.interactions import Interactions
 from autorec.data.reading import read_ratings
-
-from . import synthetic
-from .epoch_job import BATCH
-from .machine import describe_machine, sentence
-from .movielens import ratings
-from .tables import quantity, table, write
+from benchmarks import synthetic
+from benchmarks.jobs.epoch_job import BATCH
+from benchmarks.machine import describe_machine, sentence
+from benchmarks.markdown import quantity, table, write
+from benchmarks.real import ratings
 
 PACKAGES = ("gluon-autorec", "pandas", "numpy", "scipy")
 #: How many times as long as pandas.read_csv it may take.
@@ -36,7 +35,7 @@ def compare(
     ----------
     folder : Path
     sources : mapping of str to path
-        Where the user's own copies of MovieLens are, see `benchmarks.movielens`.
+        Where the user's own copies of MovieLens are, see `benchmarks.real`.
     rounds : int
         How often each reads the file, in turn.
     quick : bool

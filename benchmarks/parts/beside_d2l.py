@@ -18,10 +18,9 @@ from typing import Any
 
 from autorec.data.movielens import tables as movielens
 from autorec.errors import ConfigurationError
-
-from .machine import describe_machine, sentence
-from .process import measure
-from .tables import quantity, reached, table, write
+from benchmarks.machine import describe_machine, sentence
+from benchmarks.markdown import quantity, reached, table, write
+from benchmarks.process import measure
 
 PACKAGES = ("gluon-autorec", "d2l", "mxnet", "mxnet-cu112", "numpy", "pandas")
 
@@ -105,7 +104,7 @@ def job(name: str, data: Path, epochs: int) -> dict[str, list[float]]:
             module += [f"--output={folder}/run"]
         else:
             module = [
-                "benchmarks.section_job",
+                "benchmarks.jobs.section_job",
                 name,
                 str(data),
                 str(epochs),

@@ -18,11 +18,10 @@ from scipy.sparse import csr_matrix
 
 from autorec._storage.files import replacing
 from autorec.data.interactions import Interactions
-
-from . import synthetic
-from .epoch_job import BATCH, DROPOUT, SETTINGS, timed
-from .machine import describe_machine, sentence
-from .tables import quantity, table, write
+from benchmarks import synthetic
+from benchmarks.jobs.epoch_job import BATCH, DROPOUT, SETTINGS, timed
+from benchmarks.machine import describe_machine, sentence
+from benchmarks.markdown import quantity, table, write
 
 PACKAGES = ("gluon-autorec", "mxnet", "numba", "numpy")
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.network``: what two workers send a step, by the counter of loopback.
+"""``python -m benchmarks.parts.network``: what two workers send a step, by the counter of loopback.
 
 And from that, and from what ratings and weights cost a step here, how far a job scales. The tables
 are those of docs/several-machines.md.
@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
-from pathlib import Path
 from statistics import median
 from unittest.mock import patch
 
@@ -18,13 +16,9 @@ import numpy
 from scipy.sparse import csr_matrix
 
 from autorec.distributed.launch import free_ports
-
-from .epoch_job import timed
-from .tables import table
-
-#: Hidden units and columns.
-NETS = ((100, 5_000), (500, 5_000), (500, 20_000))
-ROWS, BATCH, RATINGS, EPOCHS, WORKERS = 512, 128, 50, 4, 2
+from benchmarks.jobs.epoch_job import timed
+from benchmarks.jobs.network_job import WORKERS
+from benchmarks.markdown import table
 
 #: Of the net and the users that the scaling is computed for, and bytes a second each way.
 HIDDEN, COLUMNS, OF_A_USER, NETWORK = 500, 20_000, 100, 1.25e9
@@ -142,12 +136,10 @@ def job(servers: int) -> str:
     roles = ["scheduler", *["server"] * servers, *["worker"] * WORKERS]
     processes = []
     for role in roles:
-        module = (
-            ["benchmarks.network", "work"] if role == "worker" else ["autorec.distributed.roles"]
-        )
+        module = "benchmarks.jobs.network_job" if role == "worker" else "autorec.distributed.roles"
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-m", *module],
+                [sys.executable, "-m", module],
                 env={**environment, "DMLC_ROLE": role},
                 stdout=subprocess.PIPE,
                 text=True,
@@ -163,50 +155,5 @@ def job(servers: int) -> str:
     return "".join(said)
 
 
-def work() -> None:
-    """Train each net as a worker; rank 0 prints its sizes, and bytes and seconds a step."""
-    from autorec import AutoRec, Interactions, fit
-    from autorec._mxnet import mx
-    from autorec.distributed.workers import Workers
-
-    with Workers.join("dist_sync") as workers:
-        for hidden, columns in NETS:
-            random = numpy.random.default_rng(0)
-            cells = numpy.repeat(numpy.arange(ROWS), RATINGS)
-            ratings = csr_matrix(
-                (
-                    random.integers(1, 6, len(cells)).astype("float32"),
-                    (cells, random.integers(0, columns, len(cells))),
-                ),
-                shape=(ROWS, columns),
-            )
-            counts: list[tuple[int, float]] = []
-
-            def note(_: object, counts: list[tuple[int, float]] = counts) -> None:
-                workers.sums([0])  # the other has sent all that it had to send
-                counts.append((received(), time.perf_counter()))
-                workers.sums([0])
-
-            fit(
-                AutoRec(hidden, columns, 0.0),
-                Interactions(ratings),
-                num_epochs=EPOCHS,
-                batch_size=BATCH,
-                contexts=[mx.cpu()],
-                on_epoch=note,
-                workers=workers,
-            )
-            sent, seconds = numpy.median(numpy.diff(counts, axis=0), axis=0) / (ROWS / BATCH)
-            if workers.rank == 0:
-                print(hidden, columns, round(sent), seconds)
-
-
-def received() -> int:
-    """Return how many bytes loopback has carried since the machine started."""
-    lines = Path("/proc/net/dev").read_text().splitlines()
-    (line,) = (each.strip() for each in lines if each.strip().startswith("lo:"))
-    return int(line.split(":")[1].split()[0])
-
-
 if __name__ == "__main__":
-    work() if sys.argv[1:] == ["work"] else main()
+    main()

@@ -4,18 +4,17 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy
 import pytest
+from support import ROOT
 
 from autorec import AutoRec, fit
 from autorec._mxnet import mx
-from benchmarks import density, epochs, network, synthetic, tables
+from benchmarks import markdown, synthetic
 from benchmarks.machine import describe_machine
+from benchmarks.parts import density, epochs, network
 from benchmarks.process import JobError, measure
-
-ROOT = Path(__file__).parents[1]
 
 
 def test_synthetic_ratings_are_as_many_as_asked_for_and_long_tailed():
@@ -64,7 +63,7 @@ def test_training_on_synthetic_ratings_comes_near_to_their_noise():
 
 def test_pytorchs_model_is_ours():
     torch = pytest.importorskip("torch")
-    from benchmarks import torch_model
+    from benchmarks.jobs import torch_model
 
     train = synthetic.interactions(60, 40, 500)
     rng = numpy.random.default_rng(0)
@@ -100,14 +99,14 @@ def test_nodes_share_the_ratings_but_each_sends_all_weights():
 
 
 def test_a_ratio_that_misses_its_target_stands_out():
-    assert tables.reached(1.25, 1) == ["1.25", "1", "yes"]
-    assert tables.reached(0.8, 1) == ["0.8", "1", "**no**"]
-    assert tables.reached(0.8, None) == ["0.8", "", ""]
+    assert markdown.reached(1.25, 1) == ["1.25", "1", "yes"]
+    assert markdown.reached(0.8, 1) == ["0.8", "1", "**no**"]
+    assert markdown.reached(0.8, None) == ["0.8", "", ""]
 
 
 def test_a_job_that_fails_says_why(tmp_path):
     with pytest.raises(JobError, match="No such file"):
-        measure(["benchmarks.epoch_job", "sparse", str(tmp_path), "1", "5", "0"], tmp_path)
+        measure(["benchmarks.jobs.epoch_job", "sparse", str(tmp_path), "1", "5", "0"], tmp_path)
 
 
 def test_every_part_of_the_command_works():
@@ -140,3 +139,12 @@ def test_results_are_kept_of_sets_that_are_not_measured_again(tmp_path, monkeypa
     assert (tmp_path / "epochs.md").read_text() == text
     assert "| ML-10M shape: sparse | 0.500 s | 0.300 s | 60% | 300 MB |" in text
     assert "| ML-10M shape: dense | 1.50 s* |" in text
+
+
+def test_no_module_is_named_like_one_of_the_library():
+    library, ours = (
+        {path.stem for path in (ROOT / name).rglob("*.py")}
+        | {path.parent.name for path in (ROOT / name).rglob("*/__init__.py")}
+        for name in ("autorec", "benchmarks")
+    )
+    assert library & ours == {"__init__", "__main__"}

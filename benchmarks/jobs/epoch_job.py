@@ -1,6 +1,6 @@
 """Epochs as a process: train AutoRec on a matrix one way, and note what took how long.
 
-``python -m benchmarks.epoch_job WAY FOLDER EPOCHS UNITS ROWS`` trains on the ratings that
+``python -m benchmarks.jobs.epoch_job WAY FOLDER EPOCHS UNITS ROWS`` trains on the ratings that
 `save` left in the folder and writes notes.json there. The way is sparse, dense or torch; with ROWS
 above 0 it trains on so many rows alone, drawn at random; else, where the folder has test ratings,
 too, it is evaluated.
@@ -49,7 +49,7 @@ def train_torch(train: Interactions, epochs: int, units: int) -> dict[str, Any]:
     """Train in PyTorch; return the seconds of each epoch, and of the optimizer in a step."""
     import torch
 
-    from benchmarks import torch_model
+    from benchmarks.jobs import torch_model
 
     torch.set_num_threads(cores())
     net = torch_model.AutoRec(units, train.shape[1], DROPOUT)

@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy
 
-from . import synthetic
-from .epoch_job import BATCH, timed
-from .machine import describe_machine, sentence
-from .tables import quantity, table, write
+from benchmarks import synthetic
+from benchmarks.jobs.epoch_job import BATCH, timed
+from benchmarks.machine import describe_machine, sentence
+from benchmarks.markdown import quantity, table, write
 
 PACKAGES = ("gluon-autorec", "mxnet", "numba", "numpy")
 #: Items, users and ratings.

@@ -1,7 +1,7 @@
 """The section's job as a process: load ML-100K, train AutoRec, and note what took how long.
 
-``python -m benchmarks.section_job d2l|autorec FOLDER EPOCHS NOTES`` writes its times in seconds to
-the file NOTES, as JSON.
+``python -m benchmarks.jobs.section_job d2l|autorec FOLDER EPOCHS NOTES`` writes its times in
+seconds to the file NOTES, as JSON.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def main(name: str, folder: str, num_epochs: str, notes: str) -> None:
     if name == "d2l":
         from d2l import mxnet as library
 
-        from benchmarks import section_cells as cells
+        from benchmarks.jobs import section_cells as cells
 
         # d2l would fetch the data from the book's server: it gets the copy that autorec has.
         library.download_extract = lambda _: folder

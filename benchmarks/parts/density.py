@@ -16,11 +16,10 @@ from unittest.mock import patch
 
 from autorec.compute.choice import break_even, has_kernels
 from autorec.data.interactions import Interactions
-
-from . import synthetic
-from .epoch_job import BATCH, train_mxnet
-from .machine import describe_machine, sentence
-from .tables import quantity, table, write
+from benchmarks import synthetic
+from benchmarks.jobs.epoch_job import BATCH, train_mxnet
+from benchmarks.machine import describe_machine, sentence
+from benchmarks.markdown import quantity, table, write
 
 PACKAGES = ("gluon-autorec", "mxnet", "numba", "numpy")
 #: Items and users: those of ML-100K and ML-1M, and more users still.
