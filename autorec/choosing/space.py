@@ -25,8 +25,7 @@ class OneOf:
         return value in self.values
 
     def __str__(self) -> str:
-        shown = {True: "yes", False: "no"}
-        *others, last = (shown[v] if isinstance(v, bool) else str(v) for v in self.values)
+        *others, last = map(_shown, self.values)
         return f"{', '.join(others)} or {last}"
 
 
@@ -56,6 +55,12 @@ class Between:
 
     def __str__(self) -> str:
         return f"{self.low:g} to {self.high:g}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 Searched = Union[OneOf, Between]

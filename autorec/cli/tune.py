@@ -16,6 +16,7 @@ import pandas as pd
 import typer
 from tqdm import tqdm
 
+from .._storage.files import replacing
 from .._terminal import note, shown
 from ..choosing.space import BASE, MINUTES, MOST_EPOCHS, SPACE
 from ..errors import ConfigurationError
@@ -127,7 +128,6 @@ def tune_command(
         about["sha256_table"] = parts.table.checksum()
 
     # MXNet and Optuna take a second to import; wrong arguments are answered before.
-    from .._storage.files import replacing
     from ..choosing.search import SETTINGS, TRIALS, tune
     from ..plots import matplotlib_settled, tuning
     from .run_folder import run_folder
@@ -143,10 +143,7 @@ def tune_command(
     begun = json.dumps(note_of_options(context), indent=1)
     wanted = output or Path("runs") / f"tune-{parts.name}-{datetime.now():%Y%m%d-%H%M%S}"
     claim: Any = nullcontext(resume) if resume else run_folder(wanted, numbered=output is None)
-    with claim as folder, _progress(folder, trials, minutes, quiet) as show:
-        if not resume:
-            with replacing(folder / OPTIONS) as path:
-                path.write_text(begun + "\n", encoding="utf-8")
+    with claim as folder, _progress(folder, begun, trials, minutes, quiet) as show:
         found = tune(
             parts.learned,
             trials=trials,
@@ -205,9 +202,9 @@ def _percent(share: float | None) -> str:
 
 @contextmanager
 def _progress(
-    folder: Path, trials: int | None, minutes: float | None, quiet: bool
+    folder: Path, options: str, trials: int | None, minutes: float | None, quiet: bool
 ) -> Iterator[Callable[[Progress], None]]:
-    """Show a bar with the best so far, and say at Ctrl-C how to go on."""
+    """Note the options of a search that has begun, show a bar, and say at Ctrl-C how to go on."""
     last: Progress | None = None
     look: dict[str, Any] = {"desc": "Tuning", "disable": quiet, "unit": " trials"}
     if trials is not None:
@@ -220,6 +217,9 @@ def _progress(
 
             def show(progress: Progress) -> None:
                 nonlocal last
+                if not (folder / OPTIONS).exists():  # of a search that is new
+                    with replacing(folder / OPTIONS) as path:
+                        path.write_text(options + "\n", encoding="utf-8")
                 last = progress
                 done = progress.seconds if trials is None else progress.trials
                 bar.set_postfix_str(_so_far(progress), refresh=False)
@@ -236,7 +236,7 @@ def _progress(
 
 
 def _so_far(progress: Progress) -> str:
-    found = f"{progress.trials} trials"
+    found = f"{progress.trials} trial{'s' * (progress.trials != 1)}"
     if progress.pruned:
         found += f", {progress.pruned} pruned"
     if progress.best_trial is not None:
