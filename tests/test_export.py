@@ -35,6 +35,16 @@ VARIANTS = {
     "user view": {"view": "user", "normalise": True, "encoder_activation": "softrelu"},
     "zeros": {"encoder_activation": "identity", "decoder_activation": "softsign"},
     "zeros, normalised": {"normalise": True, "decoder_activation": "tanh", "cold_rating": 1.0},
+    "raw to biased means": {"ratings_out": "biases", "normalise": True, "clip": True},
+    "shifted to biased means": {"ratings_in": "shifted", "ratings_out": "biases", "view": "user"},
+    "zeros, centred": {"ratings_in": "mean", "ratings_out": "mean"},
+    "zeros, residuals": {"ratings_in": "biases", "ratings_out": "biases", "normalise": True},
+    "bounded residuals": {
+        "ratings_in": "biases",
+        "ratings_out": "biases",
+        "decoder_activation": "softrelu",
+    },
+    "centred to raw": {"ratings_in": "mean", "ratings_out": "raw"},
 }
 USERS, ITEMS = 12, 17
 
@@ -130,7 +140,8 @@ scores = np.where(rated, -np.inf, predictions)
 known = rated.any(axis=1)[:, None] & rated.any(axis=0)
 if ids["clip"]:
     predictions = predictions.clip(*ids["scale"])
-predictions[~known] = ids["cold_prediction"]
+if ids["cold_prediction"] is not None:
+    predictions[~known] = ids["cold_prediction"]
 scores[~known] = -np.inf
 if ids["rows"] == "items":
     predictions, scores = predictions.T, scores.T
@@ -193,6 +204,11 @@ def test_what_is_written(format, recommender, tmp_path):
     ids.pop("about")
     ratings, normalise = recommender.ratings_, recommender.normalise
     item_view = recommender.view == "item"
+    knows = recommender.ratings_out != "raw"
+    scaling = ids.pop("scaling")
+    assert (scaling is not None) == (recommender.net_.scaling is not None)
+    if scaling is not None:
+        assert scaling["mean"] == pytest.approx(ratings.values.mean())
     assert ids == {
         "format_version": 1,
         "view": recommender.view,
@@ -200,9 +216,9 @@ def test_what_is_written(format, recommender, tmp_path):
         "columns": "users" if item_view else "items",
         "scale": [ratings.values.min(), ratings.values.max()],
         "clip": recommender.clip,
-        "cold_prediction": recommender.cold_prediction,
+        "cold_prediction": None if knows else recommender.cold_prediction,
         "normalise": recommender.net_.typical_count if normalise else None,
-        "mask": bool(normalise and (ratings.values <= 0).any()),
+        "mask": bool((normalise or recommender.net_.scaling) and (ratings.values <= 0).any()),
         "users": ratings.user_ids.tolist(),
         "items": ratings.item_ids.tolist(),
     }

@@ -61,8 +61,9 @@ def predict_sparse(
     for rows in cells.batches(batch_size):
         known = rated_cells(inputs.matrix[rows], context)
         code = net.code(known.product(input_values(net, known), encoder))
-        outputs = rated_cells(cells.matrix[rows], context).at(code, decoder, bias)
-        parts.append(net.rating(outputs).asnumpy())
+        wanted = rated_cells(cells.matrix[rows], context)
+        outputs = wanted.at(code, decoder, bias)
+        parts.append(net.rating(outputs, baseline(net, known, wanted)).asnumpy())
     return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
 
 
@@ -76,9 +77,18 @@ def encoder_matrix(net: Any, cells: Any) -> Any:
 
 
 def input_values(net: Any, cells: Any) -> Any:
-    """Return the ratings as they go in, normalised where the net says so."""
+    """Return the ratings as they go in, scaled and normalised where the net says so."""
     ratings, counts = cells.matrix.data, numpy.diff(cells.matrix.indptr)
+    if net.scaling is not None:
+        ratings = net.scaling.inputs(cells.matrix)
     if net.typical_count is not None:
         factors = net.row_factors(numpy.maximum(counts, 1)).astype(numpy.float32)
         ratings = ratings * numpy.repeat(factors, counts)
     return np.array(ratings, ctx=cells.context)
+
+
+def baseline(net: Any, known: Any, cells: Any) -> Any:
+    """Return what the net's outputs are added to at some cells, from the ratings that go in."""
+    if net.scaling is None:
+        return 0.0
+    return np.array(net.scaling.baseline(known.matrix, cells.matrix), ctx=cells.context)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .._mxnet import autograd, np
 from .._storage.state import check_like
 from ..compute import choice
-from ..compute.sparse import input_values, matrices, rated_cells
+from ..compute.sparse import baseline, input_values, matrices, rated_cells
 from ..data.interactions import Interactions
 from ..distributed.workers import Workers
 from .optimizer import make_trainer, optimizer_state, restore_optimizer
@@ -43,7 +43,7 @@ class SparseSteps:
     ) -> None:
         self.workers = workers or Workers()
         self.net, self.train, self.contexts = net, train, contexts
-        self.scale = loss_scale(settings, train.shape[1])
+        self.scale = loss_scale(settings, train, net)
         self._gradient = self._decays = self._adam = None
         for context in contexts:  # gives the parameters their shapes
             net(np.zeros((1, train.shape[1]), ctx=context))
@@ -189,8 +189,9 @@ def _backward(
         code = net.code(sums)
     outputs = cells.at(code, decoder, net.decoder.bias.data(context))
     outputs.attach_grad()
+    added = baseline(net, cells, cells)
     with autograd.record():
-        errors = np.square(net.rating(outputs) - ratings)
+        errors = np.square(net.rating(outputs, added) - ratings)
         loss = errors * scale
     loss.backward()
     code.backward(cells.product(outputs.grad, decoder))
