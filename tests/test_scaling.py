@@ -8,7 +8,7 @@ import pytest
 from scipy.sparse import coo_matrix, vstack
 from scipy.sparse.linalg import lsqr
 from support import ROUNDING
-from test_checkpoints import command_line
+from support.command_line import command_line
 
 from autorec import AutoRec, Checkpoints, Interactions, Ratings, Recommender, fit, random_split
 from autorec._mxnet import mx
