@@ -24,7 +24,7 @@ class Accuracy:
 def accuracy(predictions: NDArray[Any], ratings: NDArray[Any]) -> Accuracy:
     """Compare predictions with ratings.
 
-    RMSE = sqrt(Σ (r - r̂)² / n), MAE = Σ |r - r̂| / n.
+    ``RMSE = sqrt(Σ (r - r̂)² / n)``, ``MAE = Σ |r - r̂| / n``.
 
     Parameters
     ----------
