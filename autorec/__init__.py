@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         split_data_ml100k,
         train_recsys_rating,
     )
+    from .training.checkpoints import Checkpoints
     from .training.history import Epoch, History
     from .training.loop import fit
 

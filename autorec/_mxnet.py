@@ -11,20 +11,21 @@ from __future__ import annotations
 import importlib.util
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import wraps
 from types import ModuleType
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, Union, cast
 
 import numpy
+from numpy.typing import NDArray
 
 from ._environment import INSTALL, check_flavours, check_numpy, installed_flavours, repair
 from .errors import MXNetUnavailableError
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def import_mxnet() -> ModuleType:
@@ -98,10 +99,11 @@ def from_any_thread(function: Function) -> Function:
     """
 
     @wraps(function)
-    def run(*arguments: Any, **named: Any) -> Any:
+    def run(*arguments: object, **named: object) -> object:
         if npx.is_np_array():
             return function(*arguments, **named)
-        return _lent.submit(copy_context().run, function, *arguments, **named).result()
+        context = copy_context()
+        return _lent.submit(lambda: context.run(function, *arguments, **named)).result()
 
     return cast(Function, run)
 
@@ -129,8 +131,169 @@ _lent = _lendable()
 _forked = False
 os.register_at_fork(after_in_child=_begin_child)
 
+
+class Context(Protocol):
+    """A device, ``mx.cpu()`` for example."""
+
+    device_type: str
+    device_id: int
+
+
+class Array(Protocol):
+    """An array of MXNet's, ``mx.np.ndarray``, as far as this library uses it."""
+
+    _fresh_grad: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def ctx(self) -> Context: ...
+    @property
+    def T(self) -> Array: ...  # noqa: N802
+    @property
+    def grad(self) -> Array: ...
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Array]: ...
+    def __float__(self) -> float: ...
+    def __getitem__(self, key: object, /) -> Array: ...
+    def __setitem__(self, key: object, value: object, /) -> None: ...
+    def __add__(self, other: Operand, /) -> Array: ...
+    def __radd__(self, other: Operand, /) -> Array: ...
+    def __iadd__(self, other: Operand, /) -> Array: ...
+    def __sub__(self, other: Operand, /) -> Array: ...
+    def __rsub__(self, other: Operand, /) -> Array: ...
+    def __mul__(self, other: Operand, /) -> Array: ...
+    def __rmul__(self, other: Operand, /) -> Array: ...
+    def __truediv__(self, other: Operand, /) -> Array: ...
+    def __rtruediv__(self, other: Operand, /) -> Array: ...
+    def __pow__(self, other: Operand, /) -> Array: ...
+
+    def sum(self, axis: int | None = None, keepdims: bool = False) -> Array: ...
+    def squeeze(self, axis: int | None = None) -> Array: ...
+    def astype(self, dtype: str) -> Array: ...
+    def copy(self) -> Array: ...
+    def as_in_ctx(self, ctx: Context) -> Array: ...
+    def asnumpy(self) -> NDArray[numpy.float32]: ...
+    def as_nd_ndarray(self) -> object: ...
+    def attach_grad(self) -> None: ...
+    def backward(self, out_grad: Array | None = None) -> None: ...
+    def wait_to_read(self) -> None: ...
+
+
+Operand = Union[Array, float]
+
+
+class Parameter(Protocol):
+    """A parameter of a net, ``gluon.Parameter``: an array on each of its devices."""
+
+    shape: tuple[int, ...]
+    wd_mult: float
+
+    def data(self, ctx: Context | None = None) -> Array: ...
+    def grad(self, ctx: Context | None = None) -> Array: ...
+    def list_data(self) -> list[Array]: ...
+    def list_ctx(self) -> list[Context]: ...
+    def set_data(self, data: Array) -> None: ...
+    def initialize(self, init: object = None, ctx: Sequence[Context] | None = None) -> None: ...
+
+
+class Parameters(Protocol):
+    """A net's parameters by name, ``gluon.ParameterDict``."""
+
+    def items(self) -> ItemsView[str, Parameter]: ...
+    def values(self) -> ValuesView[Parameter]: ...
+    def setattr(self, name: str, value: object) -> None: ...
+
+
+class Block(Protocol):
+    """A net or a part of one, ``nn.Block``."""
+
+    _children: Mapping[str, object]
+
+    def __call__(self, *inputs: Array) -> Array: ...
+    def collect_params(self) -> Parameters: ...
+    def _collect_params_with_prefix(self) -> Mapping[str, Parameter]: ...
+    def initialize(
+        self,
+        init: object = None,
+        ctx: Context | Sequence[Context] | None = None,
+        verbose: bool = False,
+        force_reinit: bool = False,
+    ) -> None: ...
+
+
+class Sequential(Block, Protocol):
+    """Layers one after the other, ``nn.Sequential``."""
+
+    def add(self, *layers: Block) -> None: ...
+    def __iter__(self) -> Iterator[Block]: ...
+
+
+class Activation(Block, Protocol):
+    """An activation by its name in MXNet, ``nn.Activation``."""
+
+    _act_type: str
+
+
+class Dense(Block, Protocol):
+    """A dense layer, ``nn.Dense``: act(weight · x + bias)."""
+
+    weight: Parameter
+    bias: Parameter
+    act: Activation | None
+
+
+class Updater(Protocol):
+    """What holds the optimizer's arrays of some devices, ``mx.optimizer.Updater``."""
+
+    states: dict[int, Any]
+    states_synced: dict[int, bool]
+
+
+class Trainer(Protocol):
+    """What takes the optimizer's steps, ``gluon.Trainer``."""
+
+    optimizer: Any
+    _params: Sequence[Parameter]
+    _params_to_init: Sequence[Parameter]
+    _kv_initialized: bool
+    _kvstore: Any
+    _update_on_kvstore: bool
+    _updaters: Sequence[Updater]
+
+    @property
+    def learning_rate(self) -> float: ...
+    def _init_kvstore(self) -> None: ...
+    def _init_params(self) -> None: ...
+    def set_learning_rate(self, lr: float) -> None: ...
+    def step(self, batch_size: int) -> None: ...
+
+
+class Functions(Protocol):
+    """MXNet's NumPy, ``mx.np``, as far as this library uses it."""
+
+    ndarray: type[Array]
+    random: Any
+
+    def array(
+        self, object: object, dtype: object = None, *, ctx: Context | None = None
+    ) -> Array: ...
+    def zeros(self, shape: int | tuple[int, ...], *, ctx: Context | None = None) -> Array: ...
+    def zeros_like(self, a: Array) -> Array: ...
+    def abs(self, x: Array) -> Array: ...
+    def sign(self, x: Array) -> Array: ...
+    def square(self, x: Array) -> Array: ...
+    def not_equal(self, x1: Array, x2: Operand) -> Array: ...
+    def maximum(self, x1: Array, x2: Operand) -> Array: ...
+    def dot(self, a: Array, b: Array) -> Array: ...
+    def take(self, a: Array, indices: Array, axis: int | None = None) -> Array: ...
+    def concatenate(self, seq: Sequence[Array]) -> Array: ...
+
+
+# MXNet has no annotations of its own.
 mx: Any = import_mxnet()
-np: Any = mx.np
+np: Functions = mx.np
 npx: Any = mx.npx
 gluon: Any = mx.gluon
 nn: Any = mx.gluon.nn

@@ -6,16 +6,18 @@ Each is fitted and asked like `Recommender`: ``fit(ratings)``, then ``predict(us
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy
 from numpy.typing import NDArray
 
+from ._arrays import Floats, Integers
 from ._bounds import MOST_SEED, real, whole
 from ._fitted import Fitted
-from ._mxnet import from_any_thread, mx, nn, np, numpy_semantics
+from ._mxnet import Array, Block, Context, from_any_thread, mx, nn, np, numpy_semantics
+from ._storage.state import State
 from .compute.devices import contexts, split_rows
 from .data.ratings import Ratings
 from .errors import ConfigurationError
@@ -30,10 +32,10 @@ from .training.steps import update
 class Predictor(Protocol):
     """What the baselines and `Recommender` have in common."""
 
-    def fit(self, ratings: Ratings) -> Any:
+    def fit(self, ratings: Ratings) -> object:
         """Learn from ratings; return itself."""
 
-    def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
+    def predict(self, users: object, items: object) -> NDArray[numpy.float32]:
         """Predict the rating of each pair of ids."""
 
 
@@ -64,13 +66,13 @@ class Means(Fitted):
         self._adopt(learned)
         return self
 
-    def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
+    def predict(self, users: object, items: object) -> NDArray[numpy.float32]:
         """Predict the rating of each pair of ids."""
         codes, _ = self._codes(*self.ratings_.codes(users, items))
         result: NDArray[numpy.float32] = self.means_[codes].astype(numpy.float32)
         return result
 
-    def _codes(self, users: Any, items: Any) -> tuple[Any, int]:
+    def _codes(self, users: Integers, items: Integers) -> tuple[Integers, int]:
         if self.of == "user":
             return users, len(self.ratings_.user_ids)
         if self.of == "item":
@@ -128,7 +130,7 @@ class BiasedMeans(Fitted):
         self._adopt(learned)
         return self
 
-    def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
+    def predict(self, users: object, items: object) -> NDArray[numpy.float32]:
         """Predict the rating of each pair of ids."""
         users, items = self.ratings_.codes(users, items)
         offsets = self.user_offsets_[users] + self.item_offsets_[items]
@@ -149,11 +151,12 @@ class MatrixFactorisation(nn.Block):  # type: ignore[misc]
         self.item_bias = nn.Embedding(num_items, 1)
 
     @numpy_semantics()
-    def forward(self, users: Any, items: Any) -> Any:
+    def forward(self, users: Array, items: Array) -> Array:
         """Predict the ratings, shape (n,), of pairs of codes, each of shape (n,)."""
         match = (self.user_factors(users) * self.item_factors(items)).sum(axis=1)
         offsets = self.user_bias(users).squeeze(1) + self.item_bias(items).squeeze(1)
-        return self.mean + offsets + match
+        predicted: Array = self.mean + offsets + match
+        return predicted
 
 
 @dataclass(eq=False)
@@ -240,12 +243,12 @@ class BiasedMF(Fitted):
         self._adopt(learned)
         return self
 
-    def predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
+    def predict(self, users: object, items: object) -> NDArray[numpy.float32]:
         """Predict the rating of each pair of ids."""
         return self._predict(*self.ratings_.codes(users, items))
 
     @from_any_thread
-    def _predict(self, users: Any, items: Any) -> NDArray[numpy.float32]:
+    def _predict(self, users: Integers, items: Integers) -> NDArray[numpy.float32]:
         context = contexts(self.devices)[0]
         output = self.net_(
             *(np.array(codes, dtype="int32", ctx=context) for codes in (users, items))
@@ -258,22 +261,22 @@ class _PairSteps:
     """Steps of matrix factorisation, whose rows are single ratings; see `Steps`."""
 
     def __init__(
-        self, net: Any, ratings: Ratings, settings: Settings, contexts: Sequence[Any]
+        self, net: Block, ratings: Ratings, settings: Settings, contexts: Sequence[Context]
     ) -> None:
         self.net, self.ratings, self.contexts = net, ratings, contexts
         self.trainer = make_trainer(
             net.collect_params(), settings.optimizer, settings.learning_rate, settings.weight_decay
         )
 
-    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[NDArray[Any]]:
+    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[Integers]:
         order = shuffle.permutation(len(self.ratings))
         for start in range(0, len(order), size):
             yield order[start : start + size]
 
-    def count(self, rows: NDArray[Any]) -> int:
+    def count(self, rows: Integers) -> int:
         return len(rows)
 
-    def step(self, rows: NDArray[Any]) -> list[Any]:
+    def step(self, rows: Integers) -> list[Array]:
         users, items, values = (
             split_rows(array[rows], self.contexts)
             for array in (self.ratings.users, self.ratings.items, self.ratings.values)
@@ -285,18 +288,20 @@ class _PairSteps:
     def write_back(self) -> None:
         pass
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         return {"trainer": optimizer_state(self.trainer)}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         restore_optimizer(self.trainer, state["trainer"])
 
 
-def _half_square(predictions: Any, ratings: Any) -> Any:
+def _half_square(predictions: Array, ratings: Array) -> Array:
     return np.square(predictions - ratings) / 2
 
 
-def _offsets(codes: Any, values: Any, size: int, regularisation: float) -> NDArray[numpy.float64]:
+def _offsets(
+    codes: Integers, values: Floats, size: int, regularisation: float
+) -> NDArray[numpy.float64]:
     """Return the sum of each code's values over their number plus the regularisation."""
     sums = numpy.bincount(codes, weights=values, minlength=size)
     counts = numpy.bincount(codes, minlength=size) + regularisation

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TypeVar, cast
 
+from ._arrays import Floats
 from ._bounds import real, whole
-from ._mxnet import autograd, nn, np, numpy_semantics
+from ._mxnet import Array, Block, Dense, Sequential, autograd, nn, np, numpy_semantics
 from .errors import ConfigurationError
+
+Counts = TypeVar("Counts", Array, Floats)
 
 #: Activations by name, with the range of those that are bounded.
 ACTIVATIONS = {
@@ -85,15 +88,15 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         given = num_hidden if isinstance(num_hidden, Sequence) else [num_hidden]
         sizes = [whole("num_hidden", each, least=1) for each in given]
         layers = [dense(size, encoder_activation) for size in sizes]
-        self.encoder = layers[0] if len(layers) == 1 else _chain(layers)
+        self.encoder: Block = layers[0] if len(layers) == 1 else _chain(layers)
         self.decoder = dense(num_users, decoder_activation)
-        self.dropout = nn.Dropout(dropout)
-        self.input_dropout = nn.Dropout(input_dropout)
+        self.dropout: Block = nn.Dropout(dropout)
+        self.input_dropout: Block = nn.Dropout(input_dropout)
         self.typical_count = typical_count
         self.stretch = _stretch(decoder_activation, scale)
 
     @numpy_semantics()
-    def forward(self, ratings: Any, mask: Any | None = None) -> Any:
+    def forward(self, ratings: Array, mask: Array | None = None) -> Array:
         """Reconstruct rows of ratings: h(r) = decode(encode(r)).
 
         Parameters
@@ -116,19 +119,19 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         return prediction
 
     @numpy_semantics()
-    def encode(self, ratings: Any, mask: Any | None = None) -> Any:
+    def encode(self, ratings: Array, mask: Array | None = None) -> Array:
         """Return the codes g(V r + μ) of rows, shape (batch, hidden units of the last layer)."""
         return self.dropout(self.encoder(self.input_dropout(self.normalise(ratings, mask))))
 
     @numpy_semantics()
-    def decode(self, code: Any) -> Any:
+    def decode(self, code: Array) -> Array:
         """Return the predictions f(W c + b) from codes, shape (batch, num_users)."""
         return self._stretched(self.decoder(code))
 
     # The two halves of encode and decode, for those who compute the large products V r and W c
     # at rated cells only.
 
-    def code(self, sums: Any) -> Any:
+    def code(self, sums: Array) -> Array:
         """Return codes from the sums V r: g(V r + μ), and what deeper layers make of it."""
         first, *others = self.layers
         code = sums + first.bias.data(sums.ctx)
@@ -137,7 +140,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
             code = layer(code)
         return self.dropout(code)
 
-    def rating(self, sums: Any) -> Any:
+    def rating(self, sums: Array) -> Array:
         """Return predictions f(W c + b) from the sums W c + b at any cells, of any shape."""
         return self._stretched(sums if self.decoder.act is None else self.decoder.act(sums))
 
@@ -146,40 +149,42 @@ class AutoRec(nn.Block):  # type: ignore[misc]
     load_parameters = numpy_semantics()(nn.Block.load_parameters)
     save_parameters = numpy_semantics()(nn.Block.save_parameters)
 
-    def normalise(self, ratings: Any, mask: Any | None = None) -> Any:
+    def normalise(self, ratings: Array, mask: Array | None = None) -> Array:
         """Return rows as they go in: each times its `row_factors`."""
         if self.typical_count is None:
             return ratings
         counts = np.abs(np.sign(ratings) if mask is None else mask).sum(axis=1, keepdims=True)
         return ratings * self.row_factors(np.maximum(counts, 1))
 
-    def row_factors(self, counts: Any) -> Any:
+    def row_factors(self, counts: Counts) -> Counts | float:
         """Return the factors of rows with n ratings, n at least 1: sqrt(typical_count / n)."""
         return 1.0 if self.typical_count is None else (self.typical_count / counts) ** 0.5
 
     @property
-    def layers(self) -> list[Any]:
+    def layers(self) -> list[Dense]:
         """The encoder's dense layers, first to last; one in the paper's model."""
-        return [self.encoder] if hasattr(self.encoder, "weight") else list(self.encoder)
+        single = hasattr(self.encoder, "weight")
+        return list(cast("Iterable[Dense]", [self.encoder] if single else self.encoder))
 
-    def _stretched(self, outputs: Any) -> Any:
+    def _stretched(self, outputs: Array) -> Array:
         offset, factor = self.stretch
         return outputs if self.stretch == (0.0, 1.0) else offset + factor * outputs
 
 
-def dense(size: int, activation: str) -> Any:
+def dense(size: int, activation: str) -> Dense:
     """Return a dense layer with an activation of `ACTIVATIONS`."""
     if activation not in ACTIVATIONS:
         raise ConfigurationError(
             f"There is no activation {activation!r}; choose one of {', '.join(ACTIVATIONS)}."
         )
-    return nn.Dense(size, activation=None if activation == "identity" else activation)
+    layer: Dense = nn.Dense(size, activation=None if activation == "identity" else activation)
+    return layer
 
 
-def _chain(layers: Sequence[Any]) -> Any:
+def _chain(layers: Sequence[Dense]) -> Sequential:
     if not layers:
         raise ConfigurationError("An encoder needs a hidden layer; give num_hidden a size.")
-    chain = nn.HybridSequential()
+    chain: Sequential = nn.HybridSequential()
     chain.add(*layers)
     return chain
 

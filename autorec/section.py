@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Callable
+from typing import Callable, cast
 
 import numpy
 import pandas as pd
 from tqdm import tqdm
 
-from ._mxnet import np, numpy_semantics
+from ._arrays import Floats
+from ._mxnet import Array, Block, Context, Trainer, np, numpy_semantics
 from .compute.devices import split_rows, try_all_gpus
 from .data.movielens import tables as movielens
 from .errors import ConfigurationError, RatingsError
 from .model import AutoRec
-from .training.history import EpochSums, History
+from .training.history import Epoch, EpochSums, History
 from .training.steps import update
 
 __all__ = [
@@ -102,7 +103,7 @@ def split_data_ml100k(
 @numpy_semantics()
 def load_data_ml100k(
     data: pd.DataFrame, num_users: int, num_items: int, feedback: str = "explicit"
-) -> tuple[list[int], list[int], list[Any], Any]:
+) -> tuple[list[int], list[int], list[float], Array | dict[int, list[int]]]:
     """Turn ratings into lists and an interaction matrix.
 
     Parameters
@@ -154,7 +155,10 @@ def load_data_ml100k(
 
 @numpy_semantics()
 def evaluator(
-    network: Any, inter_matrix: Iterable[Any], test_data: Any, devices: Sequence[Any]
+    network: Block,
+    inter_matrix: Iterable[Array],
+    test_data: Array | Floats,
+    devices: Sequence[Context],
 ) -> float:
     """Return the RMSE over the rated cells of a matrix.
 
@@ -190,7 +194,9 @@ def evaluator(
 _evaluate_rows = evaluator
 
 
-def _evaluate_pairs(network: Any, test_iter: Iterable[Any], devices: Sequence[Any]) -> float:
+def _evaluate_pairs(
+    network: Block, test_iter: Iterable[Sequence[Array]], devices: Sequence[Context]
+) -> float:
     """Return the RMSE of a network of (users, items) over batches of (users, items, ratings)."""
     total, count = 0.0, 0
     for *inputs, ratings in test_iter:
@@ -207,17 +213,17 @@ def _evaluate_pairs(network: Any, test_iter: Iterable[Any], devices: Sequence[An
 
 @numpy_semantics()
 def train_recsys_rating(
-    net: Any,
-    train_iter: Iterable[Any],
-    test_iter: Iterable[Any],
-    loss: Callable[[Any, Any], Any],
-    trainer: Any,
+    net: Block,
+    train_iter: Iterable[Array | Sequence[Array]],
+    test_iter: Iterable[Array | Sequence[Array]],
+    loss: Callable[[Array, Array], Array],
+    trainer: Trainer,
     num_epochs: int,
-    devices: Sequence[Any] | None = None,
+    devices: Sequence[Context] | None = None,
     evaluator: Callable[..., float] | None = None,
     *,
-    inter_mat: Any | None = None,
-    on_epoch: Callable[..., Any] | None = None,
+    inter_mat: Array | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
 ) -> History:
     """Train a rating model over one or several devices and report each epoch.
 
@@ -262,13 +268,14 @@ def train_recsys_rating(
         for number in range(1, num_epochs + 1):
             sums = EpochSums()
             for batch in train_iter:
-                arrays = list(batch) if isinstance(batch, (list, tuple)) else [batch]
+                several = isinstance(batch, (list, tuple))
+                arrays = cast("list[Array]", list(batch) if several else [batch])
                 rows = len(arrays[-1])
                 shares = [split_rows(array, devices) for array in arrays]
                 inputs = list(zip(*(shares[:-1] or shares)))
                 outputs, _ = update(net, trainer, loss, inputs, shares[-1], rows)
                 errors = [
-                    (output - label) * (label != 0) if rows_model else output - label
+                    (output - label) * np.not_equal(label, 0) if rows_model else output - label
                     for output, label in zip(outputs, shares[-1])
                 ]
                 rated = numpy.count_nonzero(arrays[-1].asnumpy()) if rows_model else rows

@@ -12,6 +12,10 @@ from typing import Any
 
 import numpy
 
+#: Arrays, of NumPy or MXNet, numbers and texts, in mappings, lists and tuples: what is in one that
+#: was read is not known before `check_like` has looked.
+State = dict[str, Any]
+
 
 def packed(value: Any, arrays: dict[str, Any], name: str = "", seen: Any = None) -> Any:
     """Return a value for JSON, its arrays put into `arrays` by names that tell where they were.

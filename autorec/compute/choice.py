@@ -6,8 +6,8 @@ import importlib.util
 import warnings
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
 
+from .._mxnet import Block, Context
 from ..data.interactions import Interactions
 from ..errors import ConfigurationError
 from ..model import AutoRec
@@ -38,7 +38,9 @@ def break_even(columns: int, kernels: bool) -> float:
     return 0.0 if columns <= 100_000 else 0.01
 
 
-def is_sparse(compute: Compute, net: Any, inputs: Interactions, contexts: Sequence[Any]) -> bool:
+def is_sparse(
+    compute: Compute, net: Block, inputs: Interactions, contexts: Sequence[Context]
+) -> bool:
     """Decide which way a net is computed.
 
     Parameters

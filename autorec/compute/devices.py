@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
-from .._mxnet import mx, np, numpy_semantics
+from .._arrays import AnyArray
+from .._mxnet import Array, Context, mx, np, numpy_semantics
 from ..errors import ConfigurationError
 
 
-def try_all_gpus() -> list[Any]:
+def try_all_gpus() -> list[Context]:
     """Return a context for every GPU, or ``[cpu()]`` without one (d2l's function returns [])."""
     return [mx.gpu(i) for i in range(mx.context.num_gpus())] or [mx.cpu()]
 
 
-def contexts(devices: str = "gpu") -> list[Any]:
+def contexts(devices: str = "gpu") -> list[Context]:
     """Return the contexts that a text names.
 
     Parameters
@@ -60,7 +60,7 @@ def contexts(devices: str = "gpu") -> list[Any]:
 
 
 @numpy_semantics()
-def split_rows(array: Any, devices: Sequence[Any]) -> list[Any]:
+def split_rows(array: Array | AnyArray, devices: Sequence[Context]) -> list[Array]:
     """Share the rows of an array among contexts, as evenly as they go.
 
     Parameters

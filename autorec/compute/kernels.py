@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable
 from functools import cached_property, partial, wraps
 from types import FunctionType
-from typing import Any
 
 import numba
 import numpy
@@ -23,7 +22,8 @@ from numba import njit, prange
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from .._mxnet import forked, np
+from .._arrays import Integers
+from .._mxnet import Array, Context, forked, np
 from ..data.interactions import places_by_column
 
 # As many threads as MXNet has, see `_mxnet`.
@@ -38,10 +38,10 @@ _UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
 
 def _kernel(function: Callable[..., None]) -> Callable[..., None]:
     """Compile a function when it is first called, for all threads or for the one of a fork."""
-    compiled: dict[bool, Any] = {}
+    compiled: dict[bool, Callable[..., None]] = {}
 
     @wraps(function)
-    def run(*arguments: Any) -> None:
+    def run(*arguments: object) -> None:
         parallel = not forked()
         if parallel and _LIMIT is not None:
             # Numba keeps it for each thread.
@@ -58,7 +58,9 @@ def _kernel(function: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _compiled(function: Any, parallel: bool, cached: bool = True) -> Any:
+def _compiled(
+    function: Callable[..., None], parallel: bool, cached: bool = True
+) -> Callable[..., None]:
     # Numba's cache tells functions apart by their names, not by how they were compiled.
     parts = function.__code__, function.__globals__, function.__name__
     named = FunctionType(*parts, closure=function.__closure__)
@@ -98,27 +100,26 @@ class Cells:
         Of the results.
     """
 
-    def __init__(self, matrix: csr_matrix, context: Any) -> None:
+    def __init__(self, matrix: csr_matrix, context: Context) -> None:
         self.matrix, self.context = matrix, context
 
     @staticmethod
-    def weight(values: Any) -> NDArray[numpy.float32]:
+    def weight(values: Array) -> NDArray[numpy.float32]:
         """Return a copy of a weight, to give to the others."""
-        copied: NDArray[numpy.float32] = values.asnumpy()
-        return copied
+        return values.asnumpy()
 
     @staticmethod
-    def transposed(values: Any) -> NDArray[numpy.float32]:
+    def transposed(values: Array) -> NDArray[numpy.float32]:
         """Return a copy of a weight, transposed."""
         return numpy.ascontiguousarray(values.asnumpy().T)
 
     @cached_property
-    def by_column(self) -> tuple[Any, Any, Any]:
+    def by_column(self) -> tuple[Integers, Integers, Integers]:
         """The start of each column's cells, and of each cell its row and its place."""
         columns = places_by_column(self.matrix)
         return columns.indptr, columns.indices, columns.data
 
-    def product(self, values: Any, weight: NDArray[numpy.float32]) -> Any:
+    def product(self, values: Array, weight: NDArray[numpy.float32]) -> Array:
         """Return the matrix with these values times a weight: Σ_j values_bj weight_j for row b.
 
         Parameters
@@ -134,7 +135,7 @@ class Cells:
         product(self.matrix.indptr, self.matrix.indices, values.asnumpy(), weight, result)
         return np.array(result, ctx=self.context)
 
-    def at(self, code: Any, weight: NDArray[numpy.float32], bias: Any) -> Any:
+    def at(self, code: Array, weight: NDArray[numpy.float32], bias: Array) -> Array:
         """Return W c + b at only the cells: code_b · weight_j + bias_j for each.
 
         Parameters
@@ -152,65 +153,89 @@ class Cells:
         return np.array(result, ctx=self.context)
 
     def gradient(
-        self, values: Any, of: Any, result: NDArray[numpy.float32] | None = None
+        self, values: Array, dense: Array, result: NDArray[numpy.float32] | None = None
     ) -> NDArray[numpy.float32]:
-        """Return the transposed matrix times rows: Σ_b values_bj of_b for each column j.
+        """Return the transposed matrix times rows: Σ_b values_bj dense_b for each column j.
 
         Parameters
         ----------
         values : ndarray of float32, shape (cells,)
-        of : ndarray of float32, shape (rows, units)
+        dense : ndarray of float32, shape (rows, units)
         result : ndarray of float32, shape (columns, units), optional
             Where to write it: an array that was used before is several times faster than one
             whose memory the machine has yet to find.
         """
         starts, rows, order = self.by_column
         if result is None:
-            result = numpy.empty((self.matrix.shape[1], of.shape[1]), dtype=numpy.float32)
-        product(starts, rows, values.asnumpy()[order], of.asnumpy(), result)
+            result = numpy.empty((self.matrix.shape[1], dense.shape[1]), dtype=numpy.float32)
+        product(starts, rows, values.asnumpy()[order], dense.asnumpy(), result)
         return result
 
-    def adam_step(self, values: Any, of: Any, *arguments: Any) -> None:
+    def adam_step(
+        self,
+        values: Array,
+        dense: Array,
+        *arguments: NDArray[numpy.float32] | numpy.float32,
+    ) -> None:
         """Take a step of Adam with the gradient of `gradient`, see the function of that name."""
         starts, rows, order = self.by_column
-        adam_step(starts, rows, values.asnumpy()[order], of.asnumpy(), *arguments)
+        adam_step(starts, rows, values.asnumpy()[order], dense.asnumpy(), *arguments)
 
 
 @njit(inline="always")
-def _add_lines(sums: Any, start: int, end: int, lines: Any, values: Any, of: Any) -> None:
-    """Add values[i] * of[lines[i]] for i from start to end."""
+def _add_rows(
+    sums: NDArray[numpy.float32],
+    start: int,
+    end: int,
+    rows: Integers,
+    values: NDArray[numpy.float32],
+    dense: NDArray[numpy.float32],
+) -> None:
+    """Add values[i] * dense[rows[i]] for i from start to end."""
     tail = end - (end - start) % 4
     for i in range(start, tail, 4):
-        a, b, c, d = of[lines[i]], of[lines[i + 1]], of[lines[i + 2]], of[lines[i + 3]]
-        by_a, by_b, by_c, by_d = values[i], values[i + 1], values[i + 2], values[i + 3]
+        a, b, c, d = dense[rows[i]], dense[rows[i + 1]], dense[rows[i + 2]], dense[rows[i + 3]]
+        for_a, for_b, for_c, for_d = values[i], values[i + 1], values[i + 2], values[i + 3]
         for unit in range(len(sums)):
-            sums[unit] += by_a * a[unit] + by_b * b[unit] + by_c * c[unit] + by_d * d[unit]
+            sums[unit] += for_a * a[unit] + for_b * b[unit] + for_c * c[unit] + for_d * d[unit]
     for i in range(tail, end):
-        line, by = of[lines[i]], values[i]
+        row, factor = dense[rows[i]], values[i]
         for unit in range(len(sums)):
-            sums[unit] += by * line[unit]
+            sums[unit] += factor * row[unit]
 
 
 @_kernel
-def product(starts: Any, lines: Any, values: Any, of: Any, result: Any) -> None:
-    """Write Σ_i values_i of_(lines_i), over i from a start to the next, to each line of a result.
+def product(
+    starts: Integers,
+    rows: Integers,
+    values: NDArray[numpy.float32],
+    dense: NDArray[numpy.float32],
+    result: NDArray[numpy.float32],
+) -> None:
+    """Write Σ_i values_i dense_(rows_i), over i from a start to the next, to each row of a result.
 
     Parameters
     ----------
-    starts, lines : ndarray of int
+    starts, rows : ndarray of int
         A sparse matrix by row, or by column for the product with its transpose.
     values : ndarray of float32
-    of, result : ndarray of float32, shape (..., units)
+    dense, result : ndarray of float32, shape (..., units)
     """
     for number in prange(len(starts) - 1):
         sums = result[number]
         sums[:] = 0
-        _add_lines(sums, starts[number], starts[number + 1], lines, values, of)
+        _add_rows(sums, starts[number], starts[number + 1], rows, values, dense)
 
 
 @_kernel
 def at_cells(
-    starts: Any, rows: Any, order: Any, code: Any, weight: Any, bias: Any, result: Any
+    starts: Integers,
+    rows: Integers,
+    order: Integers,
+    code: NDArray[numpy.float32],
+    weight: NDArray[numpy.float32],
+    bias: NDArray[numpy.float32],
+    result: NDArray[numpy.float32],
 ) -> None:
     """Write code_b · weight_j + bias_j of each cell to its place in a result.
 
@@ -226,51 +251,51 @@ def at_cells(
     result : ndarray of float32, shape (cells,)
     """
     for column in prange(len(starts) - 1):
-        line = weight[column]
+        row = weight[column]
         start, end = starts[column], starts[column + 1]
         tail = end - (end - start) % 4
         for i in range(start, tail, 4):
             a, b, c, d = code[rows[i]], code[rows[i + 1]], code[rows[i + 2]], code[rows[i + 3]]
             to_a = to_b = to_c = to_d = bias[column]
-            for unit in range(len(line)):
-                to_a += a[unit] * line[unit]
-                to_b += b[unit] * line[unit]
-                to_c += c[unit] * line[unit]
-                to_d += d[unit] * line[unit]
+            for unit in range(len(row)):
+                to_a += a[unit] * row[unit]
+                to_b += b[unit] * row[unit]
+                to_c += c[unit] * row[unit]
+                to_d += d[unit] * row[unit]
             result[order[i]], result[order[i + 1]] = to_a, to_b
             result[order[i + 2]], result[order[i + 3]] = to_c, to_d
         for i in range(tail, end):
             a = code[rows[i]]
             total = bias[column]
-            for unit in range(len(line)):
-                total += a[unit] * line[unit]
+            for unit in range(len(row)):
+                total += a[unit] * row[unit]
             result[order[i]] = total
 
 
 @_kernel
 def adam_step(
-    starts: Any,
-    rows: Any,
-    values: Any,
-    of: Any,
-    weight: Any,
-    mean: Any,
-    variance: Any,
-    decays: Any,
-    rate: Any,
-    rescale: Any,
-    beta1: Any,
-    beta2: Any,
-    epsilon: Any,
+    starts: Integers,
+    rows: Integers,
+    values: NDArray[numpy.float32],
+    dense: NDArray[numpy.float32],
+    weight: NDArray[numpy.float32],
+    mean: NDArray[numpy.float32],
+    variance: NDArray[numpy.float32],
+    decays: NDArray[numpy.float32],
+    rate: numpy.float32,
+    rescale: numpy.float32,
+    beta1: numpy.float32,
+    beta2: numpy.float32,
+    epsilon: numpy.float32,
 ) -> None:
-    """Take a step of Adam on a weight with the gradient Σ_i values_i of_(rows_i) of each column.
+    """Take a step of Adam on a weight with the gradient Σ_i values_i dense_(rows_i) of each column.
 
-    Each line of the weight is updated as soon as its gradient is known, while both are in the
+    Each row of the weight is updated as soon as its gradient is known, while both are in the
     cache: a pass over weight, mean and variance is all the memory traffic there is.
 
     Parameters
     ----------
-    starts, rows, values, of
+    starts, rows, values, dense
         See `product`, by column.
     weight, mean, variance : ndarray of float32, shape (columns, units)
         Changed in place.
@@ -283,7 +308,7 @@ def adam_step(
     one = numpy.float32(1)
     for column in prange(len(starts) - 1):
         sums = numpy.zeros(units, dtype=numpy.float32)
-        _add_lines(sums, starts[column], starts[column + 1], rows, values, of)
+        _add_rows(sums, starts[column], starts[column + 1], rows, values, dense)
         w, m, v = weight[column], mean[column], variance[column]
         decay = decays[column]
         for unit in range(units):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from scipy.sparse import csr_matrix
 
-from .._mxnet import mx, np
+from .._mxnet import Array, Context, mx, np
 from ..data.interactions import places_by_column
 
 
@@ -21,24 +19,24 @@ class Cells:
     context : Context
     """
 
-    def __init__(self, matrix: csr_matrix, context: Any) -> None:
+    def __init__(self, matrix: csr_matrix, context: Context) -> None:
         self.matrix, self.context = matrix, context
 
     @staticmethod
-    def weight(values: Any) -> Any:
+    def weight(values: Array) -> Array:
         """Return a weight as the others take it: itself."""
         return values
 
     @staticmethod
-    def transposed(values: Any) -> Any:
+    def transposed(values: Array) -> Array:
         """Return a copy of a weight, transposed."""
         return values.T
 
-    def product(self, values: Any, weight: Any) -> Any:
+    def product(self, values: Array, weight: Array) -> Array:
         """Return the matrix with these values times a weight, see `kernels.Cells.product`."""
         return self._dot(values, self.matrix, weight)
 
-    def at(self, code: Any, weight: Any, bias: Any) -> Any:
+    def at(self, code: Array, weight: Array, bias: Array) -> Array:
         """Return W c + b at only the cells, see `kernels.Cells.at`."""
         starts = self.matrix.indptr
         columns = np.array(self.matrix.indices, dtype="int32", ctx=self.context)
@@ -51,14 +49,15 @@ class Cells:
             return np.zeros(0, ctx=self.context)
         return np.concatenate(products) + np.take(bias, columns)
 
-    def gradient(self, values: Any, of: Any, result: Any = None) -> Any:
+    def gradient(self, values: Array, dense: Array, result: Array | None = None) -> Array:
         """Return the transposed matrix times rows, see `kernels.Cells.gradient`."""
         # MXNet's own product with a transposed matrix takes 17 times as long on a CPU.
         transposed = places_by_column(self.matrix).T
         order = np.array(transposed.data, dtype="int32", ctx=self.context)
-        return self._dot(np.take(values, order), transposed, of)
+        return self._dot(np.take(values, order), transposed, dense)
 
-    def _dot(self, values: Any, matrix: csr_matrix, dense: Any) -> Any:
+    def _dot(self, values: Array, matrix: csr_matrix, dense: Array) -> Array:
         parts = values.as_nd_ndarray(), matrix.indices, matrix.indptr
         sparse = mx.nd.sparse.csr_matrix(parts, shape=matrix.shape, ctx=self.context)
-        return mx.nd.sparse.dot(sparse, dense.as_nd_ndarray()).as_np_ndarray()
+        result: Array = mx.nd.sparse.dot(sparse, dense.as_nd_ndarray()).as_np_ndarray()
+        return result

@@ -8,18 +8,53 @@ dropout, is the net's own. The numbers are those of whole rows, to within roundi
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from .._mxnet import np
+from .._mxnet import Array, Context, np
 from ..data.interactions import Interactions
+from ..model import AutoRec
 from . import choice
 
+#: A weight as the cells take it: an array of NumPy for kernels, of MXNet for operators.
+Weight = TypeVar("Weight", NDArray[numpy.float32], Array)
 
-def rated_cells(matrix: csr_matrix, context: Any) -> Any:
+
+class Cells(Protocol[Weight]):
+    """The rated cells of some rows, and the products that are taken at them.
+
+    `product` and `gradient` are products of a sparse matrix with a dense one (SpMM), `at` is a
+    product of dense matrices that is taken only at the cells (SDDMM).
+
+    Attributes
+    ----------
+    matrix : csr_matrix of float32, shape (rows, columns)
+    context : Context
+    """
+
+    matrix: csr_matrix
+    context: Context
+
+    def weight(self, values: Array) -> Weight:
+        """Return a weight as the others take it."""
+
+    def transposed(self, values: Array) -> Weight:
+        """Return a copy of a weight, transposed."""
+
+    def product(self, values: Array, weight: Weight) -> Array:
+        """Return the matrix with these values times a weight."""
+
+    def at(self, code: Array, weight: Weight, bias: Array) -> Array:
+        """Return W c + b at only the cells."""
+
+    def gradient(self, values: Array, dense: Array, result: Weight | None = None) -> Weight:
+        """Return the transposed matrix with these values times rows."""
+
+
+def rated_cells(matrix: csr_matrix, context: Context) -> Cells[Any]:
     """Return the cells of some rows with the products that the sparse way takes at them.
 
     Parameters
@@ -29,18 +64,20 @@ def rated_cells(matrix: csr_matrix, context: Any) -> Any:
 
     Returns
     -------
-    kernels.Cells or operators.Cells
+    Cells
         Kernels on the CPU, where numba is installed; else MXNet's operators.
     """
     if context.device_type == "cpu" and choice.has_kernels():
-        from .kernels import Cells
-    else:
-        from .operators import Cells  # type: ignore[assignment]
-    return Cells(matrix, context)
+        from .kernels import Cells as KernelCells
+
+        return KernelCells(matrix, context)
+    from .operators import Cells as OperatorCells
+
+    return OperatorCells(matrix, context)
 
 
 def code_sparse(
-    net: Any, inputs: Interactions, context: Any, batch_size: int = 1024
+    net: AutoRec, inputs: Interactions, context: Context, batch_size: int = 1024
 ) -> NDArray[numpy.float32]:
     """Return the code of every row of `inputs`, shape (rows, hidden units)."""
     encoder = encoder_matrix(net, rated_cells(inputs.matrix[:0], context))
@@ -52,7 +89,7 @@ def code_sparse(
 
 
 def predict_sparse(
-    net: Any, inputs: Interactions, cells: Interactions, context: Any, batch_size: int
+    net: AutoRec, inputs: Interactions, cells: Interactions, context: Context, batch_size: int
 ) -> NDArray[numpy.float32]:
     """Predict some cells from the rows of `inputs`, in the order of ``cells.matrix.data``."""
     encoder, decoder = matrices(net, rated_cells(inputs.matrix[:0], context))
@@ -66,19 +103,19 @@ def predict_sparse(
     return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
 
 
-def matrices(net: Any, cells: Any) -> tuple[Any, Any]:
-    """Return the encoder's first matrix, transposed, and the decoder's, a line for each column."""
+def matrices(net: AutoRec, cells: Cells[Weight]) -> tuple[Weight, Weight]:
+    """Return the encoder's first matrix, transposed, and the decoder's, a row for each column."""
     return encoder_matrix(net, cells), cells.weight(net.decoder.weight.data(cells.context))
 
 
-def encoder_matrix(net: Any, cells: Any) -> Any:
+def encoder_matrix(net: AutoRec, cells: Cells[Weight]) -> Weight:
     return cells.transposed(net.layers[0].weight.data(cells.context))
 
 
-def input_values(net: Any, cells: Any) -> Any:
+def input_values(net: AutoRec, cells: Cells[Any]) -> Array:
     """Return the ratings as they go in, normalised where the net says so."""
     ratings, counts = cells.matrix.data, numpy.diff(cells.matrix.indptr)
     if net.typical_count is not None:
-        factors = net.row_factors(numpy.maximum(counts, 1)).astype(numpy.float32)
+        factors = numpy.asarray(net.row_factors(numpy.maximum(counts, 1)), numpy.float32)
         ratings = ratings * numpy.repeat(factors, counts)
     return np.array(ratings, ctx=cells.context)

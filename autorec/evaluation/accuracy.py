@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy
-from numpy.typing import NDArray
 
+from .._arrays import Floats
 from ..errors import ConfigurationError
 
 
@@ -21,7 +20,7 @@ class Accuracy:
     count: int
 
 
-def accuracy(predictions: NDArray[Any], ratings: NDArray[Any]) -> Accuracy:
+def accuracy(predictions: Floats, ratings: Floats) -> Accuracy:
     """Compare predictions with ratings.
 
     ``RMSE = sqrt(Σ (r - r̂)² / n)``, ``MAE = Σ |r - r̂| / n``.

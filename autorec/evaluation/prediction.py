@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import numpy
 from numpy.typing import NDArray
 
-from .._mxnet import from_any_thread
+from .._mxnet import Block, Context, from_any_thread
 from ..compute import Compute
 from ..compute.choice import is_sparse
 from ..compute.devices import split_rows, try_all_gpus
@@ -21,10 +21,10 @@ from .accuracy import Accuracy, accuracy
 
 @from_any_thread
 def predict_cells(
-    net: Any,
+    net: Block,
     inputs: Interactions,
     cells: Interactions,
-    contexts: Sequence[Any] | None = None,
+    contexts: Sequence[Context] | None = None,
     batch_size: int = 1024,
     *,
     clip: tuple[float, float] | None = None,
@@ -65,7 +65,7 @@ def predict_cells(
         )
     contexts = contexts or try_all_gpus()
     if is_sparse(compute, net, inputs, contexts):
-        predicted = predict_sparse(net, inputs, cells, contexts[0], batch_size)
+        predicted = predict_sparse(cast(AutoRec, net), inputs, cells, contexts[0], batch_size)
     else:
         predicted = _predict_dense(net, inputs, cells, contexts, batch_size)
     if clip is not None:
@@ -78,10 +78,10 @@ def predict_cells(
 
 @from_any_thread
 def evaluate(
-    net: Any,
+    net: Block,
     inputs: Interactions,
     test: Interactions,
-    contexts: Sequence[Any] | None = None,
+    contexts: Sequence[Context] | None = None,
     batch_size: int = 1024,
     *,
     clip: tuple[float, float] | None = None,
@@ -99,7 +99,11 @@ def evaluate(
 
 
 def _predict_dense(
-    net: Any, inputs: Interactions, cells: Interactions, contexts: Sequence[Any], batch_size: int
+    net: Block,
+    inputs: Interactions,
+    cells: Interactions,
+    contexts: Sequence[Context],
+    batch_size: int,
 ) -> NDArray[numpy.float32]:
     parts = []
     for rows in cells.batches(batch_size):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from .._arrays import Integers
 from ..errors import ConfigurationError
 
 
@@ -24,7 +23,7 @@ class Ranking:
     k: int
 
 
-def ranking(recommended: NDArray[Any], relevant: csr_matrix) -> Ranking:
+def ranking(recommended: Integers, relevant: csr_matrix) -> Ranking:
     """Compare lists of recommendations with what users turned out to like.
 
     precision@k = hits / k, recall@k = hits / relevant items, and NDCG@k = Σ hit_j / log2(1 + j)

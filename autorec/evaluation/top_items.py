@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-from .._mxnet import from_any_thread, np
+from .._arrays import Floats, Integers
+from .._mxnet import Context, from_any_thread, np
 from ..compute import Compute
 from ..compute.choice import is_sparse
 from ..compute.sparse import code_sparse
 from ..data.interactions import Interactions
+from ..model import AutoRec
 
 #: Scores held at a time, 32 MB of float32, and the best of them, which take more in a table.
 BLOCK = 8_000_000
@@ -21,7 +22,7 @@ BEST = 250_000
 
 @from_any_thread
 def codes(
-    net: Any, inputs: Interactions, contexts: Sequence[Any], compute: Compute = "auto"
+    net: AutoRec, inputs: Interactions, contexts: Sequence[Context], compute: Compute = "auto"
 ) -> NDArray[numpy.float32]:
     """Return the code of every row.
 
@@ -50,11 +51,11 @@ def codes(
 
 
 def best_items(
-    net: Any,
+    net: AutoRec,
     inputs: Interactions,
-    users: NDArray[Any],
+    users: Integers,
     k: int,
-    contexts: Sequence[Any],
+    contexts: Sequence[Context],
     *,
     exclude_seen: bool = True,
     compute: Compute = "auto",
@@ -107,11 +108,13 @@ def best_items(
 
 
 @from_any_thread  # best_items is a generator, each step of which is its caller's
-def _ratings(net: Any, sums: NDArray[Any], context: Any) -> Any:
+def _ratings(net: AutoRec, sums: Floats, context: Context) -> NDArray[numpy.float32]:
     return net.rating(np.array(sums, ctx=context)).asnumpy()
 
 
-def _top(scores: Any, k: int) -> tuple[NDArray[numpy.int64], NDArray[numpy.float32]]:
+def _top(
+    scores: NDArray[numpy.float32], k: int
+) -> tuple[NDArray[numpy.int64], NDArray[numpy.float32]]:
     """Return places and values of the k highest of each row."""
     # The k-th highest bounds what is sorted; equals of it must not be cut by chance.
     bound = numpy.partition(scores, scores.shape[1] - k, axis=1)[:, -k]
@@ -125,7 +128,7 @@ def _top(scores: Any, k: int) -> tuple[NDArray[numpy.int64], NDArray[numpy.float
     return items, values
 
 
-def nearest(vectors: NDArray[Any], row: int, rows: NDArray[Any], k: int) -> tuple[Any, Any]:
+def nearest(vectors: Floats, row: int, rows: Integers, k: int) -> tuple[Integers, Floats]:
     """Return those of some rows that are most like one, and their cosine similarities.
 
     Parameters

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy
 
+from .._arrays import AnyArray, Floats
 from .._storage.folders import (
     CHECKPOINT,
     MANIFEST,
@@ -27,7 +28,7 @@ from .._storage.folders import (
     write_folder,
 )
 from .._storage.npz import stored_arrays, write_npz
-from .._storage.state import packed, unpacked
+from .._storage.state import State, packed, unpacked
 from ..errors import ConfigurationError, DataCorruptError, TrainingError
 from .history import History
 
@@ -57,7 +58,7 @@ class Checkpoint:
     path: Path
     epoch: int
     history: History
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     note: Mapping[str, Any]
 
     @classmethod
@@ -80,7 +81,7 @@ class Checkpoint:
             return cls(path, len(history), history, body["settings"], body["note"])
 
     @contextmanager
-    def restored(self) -> Iterator[dict[str, Any]]:
+    def restored(self) -> Iterator[State]:
         """Give what `CheckpointWriter.add` got, with NumPy's arrays for MXNet's, to go on from.
 
         Raises
@@ -92,17 +93,17 @@ class Checkpoint:
             with read_folder(self.path, CHECKPOINT) as (body, files):
                 arrays = stored_arrays(files["arrays.npz"])
                 read = {name: stored.read() for name, stored in arrays.items()}
-                state: dict[str, Any] = unpacked(body["state"], read)
+                state: State = unpacked(body["state"], read)
             yield state
 
     @property
-    def weights(self) -> dict[str, Any]:
+    def weights(self) -> dict[str, Floats]:
         """The weights of the last epoch by name, for `fit` to start another run from."""
         with self.restored() as state:
-            found: dict[str, Any] = state["weights"]
+            found: dict[str, Floats] = state["weights"]
             return found
 
-    def check(self, settings: Mapping[str, Any], num_epochs: int) -> None:
+    def check(self, settings: Mapping[str, object], num_epochs: int) -> None:
         """Refuse to go on with other settings or ratings than the run began with.
 
         Raises
@@ -160,8 +161,8 @@ class Checkpoints:
     folder: Path
     every: int = 1
     keep: int = 2
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    note: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
+    note: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", Path(self.folder))
@@ -241,10 +242,10 @@ class Checkpoints:
 
     def save(
         self,
-        state: Mapping[str, Any],
-        arrays: Mapping[str, Any],
+        state: object,
+        arrays: Mapping[str, AnyArray],
         history: History,
-        settings: Mapping[str, Any],
+        settings: Mapping[str, object],
     ) -> Path:
         """Write the checkpoint of the last epoch of a history, in the place of one that is there.
 
@@ -302,15 +303,18 @@ class CheckpointWriter:
     """
 
     def __init__(
-        self, checkpoints: Checkpoints, settings: Mapping[str, Any], resumed_from: Checkpoint | None
+        self,
+        checkpoints: Checkpoints,
+        settings: Mapping[str, object],
+        resumed_from: Checkpoint | None,
     ) -> None:
         self._checkpoints, self._settings = checkpoints, settings
         self._resumed_from = resumed_from
         self._last = resumed_from and resumed_from.path
         self._stack = ExitStack()
-        self._waiting: tuple[Any, dict[str, Any], History] | None = None
+        self._waiting: tuple[object, dict[str, AnyArray], History] | None = None
 
-    def add(self, history: History, state: Mapping[str, Any]) -> None:
+    def add(self, history: History, state: State) -> None:
         """Take the state after an epoch, and write it if its turn has come.
 
         Parameters
@@ -325,7 +329,7 @@ class CheckpointWriter:
         TrainingError
             If an array is not finite: nothing could go on from there.
         """
-        arrays: dict[str, Any] = {}
+        arrays: dict[str, AnyArray] = {}
         tree = packed(state, arrays)
         for name, array in arrays.items():
             if not numpy.isfinite(array).all():
@@ -356,7 +360,7 @@ class CheckpointWriter:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         with self._stack:
             self._write()
         if isinstance(error, TrainingError) and self._last is not None:
@@ -364,9 +368,10 @@ class CheckpointWriter:
             raise TrainingError(f"{said} (the last good checkpoint is {self._last}).") from error
 
 
-def _plain(values: Mapping[str, Any]) -> Any:
+def _plain(values: Mapping[str, object]) -> State:
     """Return values as they come back from JSON; NumPy's numbers become Python's."""
-    return json.loads(json.dumps(dict(values), default=lambda number: number.item()))
+    plain: State = json.loads(json.dumps(dict(values), default=lambda number: number.item()))
+    return plain
 
 
 @contextmanager

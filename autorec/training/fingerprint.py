@@ -6,24 +6,27 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy
 
 from ..data.interactions import Interactions
 from .settings import Settings
 
+if TYPE_CHECKING:
+    from .._mxnet import Block, Context
+
 
 def fingerprint(
-    net: Any,
+    net: Block,
     train: Interactions,
     validation: Interactions | None,
     test: Interactions | None,
     settings: Settings,
-    init: Any,
-    contexts: Sequence[Any],
-    more: Mapping[str, Any],
-) -> dict[str, Any]:
+    init: object,
+    contexts: Sequence[Context],
+    more: Mapping[str, object],
+) -> dict[str, object]:
     """Return what the weights of a run depend on, by name.
 
     Parameters
@@ -67,7 +70,7 @@ def ratings_checksum(ratings: Interactions | None) -> str | None:
     return digest.hexdigest()
 
 
-def net_settings(net: Any) -> dict[str, Any]:
+def net_settings(net: Block) -> dict[str, object]:
     """Return what a net is made of, by name: sizes, activations, dropout.
 
     Without the sizes of what goes in, which a net learns with its first batch.

@@ -6,11 +6,14 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ..errors import TrainingError
+
+if TYPE_CHECKING:
+    from .._mxnet import Array
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class History:
         return self.epochs[-1] if best.validation_rmse is None else best
 
     @classmethod
-    def from_rows(cls, rows: Any) -> History:
+    def from_rows(cls, rows: object) -> History:
         """Return the history whose epochs are so many mappings, as `asdict` makes them.
 
         Raises
@@ -70,7 +73,9 @@ class History:
             If they are not.
         """
         names = {each.name for each in fields(Epoch)}
-        for number, row in enumerate(rows if isinstance(rows, list) else [None], 1):
+        if not isinstance(rows, list):
+            raise ValueError("the history is no list of epochs")
+        for number, row in enumerate(rows, 1):
             right = isinstance(row, dict) and row.keys() == names and row["epoch"] == number
             for name in names if right else ():
                 empty = row[name] is None and name in ("validation_rmse", "test_rmse")
@@ -92,10 +97,10 @@ class EpochSums:
         self.ratings = self.rows = 0
         self._batches = 0
         self._diverged: int | None = None
-        self._pending: list[Any] = []
+        self._pending: list[Array] = []
         self._started = time.perf_counter()
 
-    def add(self, squared_errors: list[Any], ratings: int, rows: int) -> None:
+    def add(self, squared_errors: list[Array], ratings: int, rows: int) -> None:
         """Add a batch; its errors, one array a device, are awaited when the next batch is added.
 
         MXNet computes in the background: waiting one batch late lets the next one be prepared

@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Callable
+from typing import Callable
 
 
 @contextmanager
@@ -17,7 +17,7 @@ def interrupts_held() -> Iterator[Callable[[], None]]:
     """
     came = False
 
-    def take(number: int, frame: Any) -> None:
+    def take(number: int, frame: object) -> None:
         nonlocal came
         if came:
             raise KeyboardInterrupt

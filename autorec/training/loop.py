@@ -10,17 +10,18 @@ from dataclasses import replace
 from typing import Any, Callable, Literal
 
 import numpy
-from numpy.typing import NDArray
 
+from .._arrays import Integers
 from .._bounds import real
-from .._mxnet import mx, np, numpy_semantics
-from .._storage.state import check_like
+from .._mxnet import Array, Block, Context, mx, np, numpy_semantics
+from .._storage.state import State, check_like
 from ..compute.choice import is_sparse
 from ..compute.devices import try_all_gpus
 from ..data.interactions import Interactions
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError, TrainingError
 from ..evaluation.prediction import predict_cells
+from ..model import AutoRec
 from .checkpoints import Checkpoint, Checkpoints, CheckpointWriter
 from .fingerprint import fingerprint
 from .history import Epoch, EpochSums, History
@@ -38,17 +39,17 @@ _MOST = 1e30
 
 @numpy_semantics()
 def fit(
-    net: Any,
+    net: AutoRec,
     train: Interactions,
     settings: Settings | None = None,
     *,
     validation: Interactions | None = None,
     test: Interactions | None = None,
-    init: Any | None = None,
-    start: Mapping[str, Any] | None = None,
+    init: object = None,
+    start: Mapping[str, Array] | None = None,
     clip: tuple[float, float] | None = None,
     cold: float | None = None,
-    contexts: Sequence[Any] | None = None,
+    contexts: Sequence[Context] | None = None,
     seed: int = 0,
     on_epoch: Callable[[Epoch], None] | None = None,
     checkpoints: Checkpoints | None = None,
@@ -126,9 +127,9 @@ def fit(
     _check(settings, train, clip, cold, checkpoints, resume, workers)
     settings = replace(settings, compute=_chosen(settings, net, train, contexts))
     init = init or mx.init.Normal(0.01)
-    more: dict[str, Any] = {"clip": clip, "cold": cold, "seed": seed}
+    more: dict[str, object] = {"clip": clip, "cold": cold, "seed": seed}
 
-    def depends_on() -> dict[str, Any]:
+    def depends_on() -> dict[str, object]:
         return fingerprint(net, train, validation, test, settings, init, contexts, more)
 
     resumed_from, writer = _begin(checkpoints, resume, settings, workers, depends_on)
@@ -221,7 +222,7 @@ class Run:
 
     def __init__(
         self,
-        net: Any,
+        net: Block,
         steps: Steps,
         settings: Settings,
         *,
@@ -241,9 +242,9 @@ class Run:
         self.history = History(compute=settings.compute)
         self._shuffle = numpy.random.default_rng(seed)
         self._sums = EpochSums()
-        self.last: list[Any] = []
-        self.mean: list[Any] = []
-        self.best: list[Any] = []
+        self.last: list[Array] = []
+        self.mean: list[Array] = []
+        self.best: list[Array] = []
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint; the net's parameters have their shapes.
@@ -291,11 +292,11 @@ class Run:
             mx.random.seed(epoch_seed(self.seed, number, self.workers.rank))
         self._sums = EpochSums()
 
-    def batches(self) -> Iterator[NDArray[Any]]:
+    def batches(self) -> Iterator[Integers]:
         """Yield the rows to train on in batches."""
         return self.steps.batches(self.settings.batch_size, self._shuffle)
 
-    def step(self, rows: NDArray[Any]) -> None:
+    def step(self, rows: Integers) -> None:
         """Update the weights from a batch."""
         errors = self.workers.total(self.steps.step(rows))
         self._sums.add(errors, self.steps.count(rows), len(rows))
@@ -332,7 +333,7 @@ class Run:
             _check_weights(self.net, self.history.best.epoch if self.best else len(self.history))
         return self.history
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return what a run goes on with: weights by name, optimizer, order."""
         names = _names(self.net)
         last = self.last or [each.data() for each in self.net.collect_params().values()]
@@ -359,12 +360,12 @@ class Run:
         load_weights(self.net, self.mean)
 
 
-def weights(net: Any) -> list[Any]:
+def weights(net: Block) -> list[Array]:
     """Return copies of a net's parameters, on the first device."""
     return [parameter.list_data()[0].copy() for parameter in net.collect_params().values()]
 
 
-def load_weights(net: Any, values: Sequence[Any]) -> None:
+def load_weights(net: Block, values: Sequence[Array]) -> None:
     """Give a net's parameters values, on all devices; none are given by none."""
     # Not by set_data, which makes the trainer of several devices forget the optimizer's state.
     for parameter, value in zip(net.collect_params().values(), values):
@@ -405,7 +406,7 @@ def _begin(
     resume: bool | Checkpoint,
     settings: Settings,
     workers: Workers,
-    depends_on: Callable[[], dict[str, Any]],
+    depends_on: Callable[[], dict[str, object]],
 ) -> tuple[Checkpoint | None, CheckpointWriter | None]:
     """Return what a run goes on from and what writes its checkpoints; check that all agree."""
     if checkpoints is None and workers.count == 1:
@@ -427,7 +428,7 @@ def _begin(
 
 
 def _chosen(
-    settings: Settings, net: Any, train: Interactions, contexts: Sequence[Any]
+    settings: Settings, net: Block, train: Interactions, contexts: Sequence[Context]
 ) -> Literal["dense", "sparse"]:
     sparse = is_sparse(settings.compute, net, train, contexts)
     share = len(train) / (train.shape[0] * train.shape[1])
@@ -439,7 +440,11 @@ def _chosen(
 
 
 def _initialise(
-    net: Any, init: Any, start: Mapping[str, Any], contexts: Sequence[Any], settings: Settings
+    net: Block,
+    init: object,
+    start: Mapping[str, Array],
+    contexts: Sequence[Context],
+    settings: Settings,
 ) -> None:
     net.initialize(init, ctx=contexts, force_reinit=True)
     for name, value in start.items():
@@ -458,7 +463,7 @@ def _check_finite(epoch: Epoch) -> None:
             )
 
 
-def _check_weights(net: Any, epoch: int) -> None:
+def _check_weights(net: Block, epoch: int) -> None:
     """Refuse weights that are not finite, or so large that predictions need not be."""
     bound = 1.0
     for parameter in net.collect_params().values():
@@ -470,7 +475,7 @@ def _check_weights(net: Any, epoch: int) -> None:
         )
 
 
-def _names(net: Any) -> list[str]:
+def _names(net: Block) -> list[str]:
     """Return names of a net's parameters that are the same in every process."""
     found = {id(each): name for name, each in net._collect_params_with_prefix().items()}
     return [found.get(id(each), name) for name, each in net.collect_params().items()]

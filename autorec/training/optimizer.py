@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import numpy
 
-from .._mxnet import gluon, mx, np
-from .._storage.state import check_like, check_number
+from .._mxnet import Parameter, Parameters, Trainer, Updater, gluon, mx, np
+from .._storage.state import State, check_like, check_number
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError
 
 
 def make_trainer(
-    parameters: Any,
+    parameters: Parameters | Sequence[Parameter],
     optimizer: str,
     learning_rate: float,
     weight_decay: float,
     workers: Workers | None = None,
-) -> Any:
+) -> Trainer:
     """Return a `gluon.Trainer`, which adds up the gradients of all workers.
 
     Raises
@@ -34,10 +34,12 @@ def make_trainer(
             f"There is no optimizer {optimizer!r}; choose one of {', '.join(known)}."
         )
     options = {"learning_rate": learning_rate, "wd": weight_decay}
-    return gluon.Trainer(parameters, optimizer, options, **(workers or Workers()).trainer_options())
+    more = (workers or Workers()).trainer_options()
+    trainer: Trainer = gluon.Trainer(parameters, optimizer, options, **more)
+    return trainer
 
 
-def init_kvstore(trainer: Any) -> None:
+def init_kvstore(trainer: Trainer) -> None:
     """Let a trainer's store take the parameters' values before any step; rank 0's become all's."""
     # As Trainer.load_states does.
     if not trainer._kv_initialized:
@@ -46,7 +48,7 @@ def init_kvstore(trainer: Any) -> None:
         trainer._init_params()
 
 
-def optimizer_state(trainer: Any) -> dict[str, Any]:
+def optimizer_state(trainer: Trainer) -> State:
     """Return what a trainer's optimizer carries from one step to the next.
 
     Gluon's own way, `Trainer.save_states`, is a pickle, which may run anything when it is read.
@@ -67,7 +69,7 @@ def optimizer_state(trainer: Any) -> dict[str, Any]:
     return {"optimizer": optimizer, "updaters": states}
 
 
-def restore_optimizer(trainer: Any, state: Mapping[str, Any]) -> None:
+def restore_optimizer(trainer: Trainer, state: State) -> None:
     """Give a new trainer the state of another.
 
     Parameters
@@ -106,7 +108,7 @@ _MOVING = ("lr", "rescale_grad", "num_update", "m_schedule", "last_lr", "cur_lr"
 _BY_PARAMETER = ("cumgrads", "weight_previous")
 
 
-def _check_optimizer(trainer: Any, state: Mapping[str, Any]) -> None:
+def _check_optimizer(trainer: Trainer, state: State) -> None:
     """Refuse a state that the optimizer could not have come to: MXNet would take it, and fail."""
     weights = [parameter.list_data()[0].as_nd_ndarray() for parameter in trainer._params]
     made, found = optimizer_state(trainer)["optimizer"], state["optimizer"]
@@ -135,7 +137,7 @@ def _check_optimizer(trainer: Any, state: Mapping[str, Any]) -> None:
             check_like(fresh, each, f"updaters/{index}")
 
 
-def _updaters(trainer: Any) -> list[Any]:
+def _updaters(trainer: Trainer) -> Sequence[Updater]:
     """Return what holds the optimizer's arrays: one for all devices, or one for each."""
     return [trainer._kvstore._updater] if trainer._update_on_kvstore else trainer._updaters
 

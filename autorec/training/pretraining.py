@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy
 
-from .._mxnet import autograd, mx, nn, np, numpy_semantics
+from .._arrays import Floats, Integers
+from .._mxnet import Array, Context, Dense, Sequential, autograd, mx, nn, np, numpy_semantics
 from ..data.interactions import Interactions
 from ..errors import ConfigurationError
 from ..model import AutoRec, dense
@@ -28,10 +29,10 @@ def pretrain(
     typical_count: float | None = None,
     code_epochs: int = 300,
     code_learning_rate: float = 0.003,
-    contexts: Sequence[Any],
+    contexts: Sequence[Context],
     seed: int = 0,
-    **settings: Any,
-) -> dict[str, Any]:
+    **options: Any,
+) -> dict[str, Array]:
     """Train each pair of layers of a deep AutoRec as an autoencoder of its own.
 
     The outermost pair is an AutoRec of one hidden layer. Each further pair reconstructs the codes
@@ -51,7 +52,7 @@ def pretrain(
     contexts : sequence of Context
         The further pairs are trained on the first.
     seed : int
-    **settings
+    **options
         For `fit`, which trains the outermost pair.
 
     Returns
@@ -79,9 +80,9 @@ def pretrain(
         scale=scale,
         typical_count=typical_count,
     )
-    options = {**settings, "num_epochs": num_epochs, "patience": None}
+    options = {**options, "num_epochs": num_epochs, "patience": None}
     fit(outer, train, contexts=contexts, seed=seed, **options)
-    start = {**_values("encoder.0", outer.encoder), **_values("decoder", outer.decoder)}
+    start = {**_values("encoder.0", outer.layers[0]), **_values("decoder", outer.decoder)}
     rows = train.rated_rows()
     codes = numpy.concatenate(
         [
@@ -104,17 +105,17 @@ def pretrain(
     return start
 
 
-def _codes(net: AutoRec, train: Interactions, rows: Any, context: Any) -> Any:
+def _codes(net: AutoRec, train: Interactions, rows: Integers, context: Context) -> Floats:
     ratings, mask = (np.array(each(rows), ctx=context) for each in (train.dense, train.mask))
     return net.encode(ratings, mask).asnumpy()
 
 
 def _pair(
-    codes: Any, size: int, activation: str, epochs: int, rate: float, context: Any, seed: int
-) -> tuple[Any, Any, Any]:
+    codes: Floats, size: int, activation: str, epochs: int, rate: float, context: Context, seed: int
+) -> tuple[Dense, Dense, Floats]:
     """Train an autoencoder of codes; return its two layers and the codes between them."""
     encoder, decoder = dense(size, activation), dense(codes.shape[1], activation)
-    net = nn.Sequential()
+    net: Sequential = nn.Sequential()
     net.add(encoder, decoder)
     net.initialize(mx.init.Xavier(), ctx=context)
     trainer = make_trainer(net.collect_params(), "adam", rate, 0.0)
@@ -130,7 +131,7 @@ def _pair(
     return encoder, decoder, encoder(np.array(codes, ctx=context)).asnumpy()
 
 
-def _values(name: str, layer: Any) -> dict[str, Any]:
+def _values(name: str, layer: Dense) -> dict[str, Array]:
     return {
         f"{name}.{kind}": getattr(layer, kind).list_data()[0].copy() for kind in ("weight", "bias")
     }

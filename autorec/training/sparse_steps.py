@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy
 from numpy.typing import NDArray
 
-from .._mxnet import autograd, np
-from .._storage.state import check_like
+from .._arrays import Integers
+from .._mxnet import Array, Context, Parameter, autograd, np
+from .._storage.state import State, check_like
 from ..compute import choice
-from ..compute.sparse import input_values, matrices, rated_cells
+from ..compute.sparse import Cells, Weight, input_values, matrices, rated_cells
 from ..data.interactions import Interactions
 from ..distributed.workers import Workers
+from ..model import AutoRec
 from .optimizer import make_trainer, optimizer_state, restore_optimizer
 from .settings import Settings
 from .steps import column_decays, loss_scale
+
+if TYPE_CHECKING:
+    from ..compute.kernels import Cells as KernelCells
+
+#: What `Cells.gradient` makes a matrix's gradient from: values at the cells, and rows.
+Factors = tuple[Array, Array]
 
 
 class SparseSteps:
@@ -35,16 +43,18 @@ class SparseSteps:
 
     def __init__(
         self,
-        net: Any,
+        net: AutoRec,
         train: Interactions,
         settings: Settings,
-        contexts: Sequence[Any],
+        contexts: Sequence[Context],
         workers: Workers | None = None,
     ) -> None:
         self.workers = workers or Workers()
         self.net, self.train, self.contexts = net, train, contexts
         self.scale = loss_scale(settings, train.shape[1])
-        self._gradient = self._decays = self._adam = None
+        self._gradient: Any = None  # an array to use again, of the kind that the cells make
+        self._decays: Array | None = None
+        self._adam: _Adam | None = None
         for context in contexts:  # gives the parameters their shapes
             net(np.zeros((1, train.shape[1]), ctx=context))
         large = [net.layers[0].weight, net.decoder.weight]
@@ -57,7 +67,7 @@ class SparseSteps:
                 decays = numpy.full(train.shape[1], settings.weight_decay)
             self._adam = _Adam(*self._matrices(), decays.astype(numpy.float32))
         elif decays is not None:
-            # A line of the two matrices is what they hold for a column.
+            # A row of the two matrices is what they hold for a column.
             self._decays = np.array(decays[:, None], dtype="float32", ctx=contexts[0])
             for matrix in large:
                 matrix.wd_mult = 0.0  # _summed adds it to the gradient
@@ -70,15 +80,15 @@ class SparseSteps:
             self.workers,
         )
 
-    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[NDArray[Any]]:
+    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[Integers]:
         """Yield the rows that have a rating."""
         return self.train.batches(size, shuffle)
 
-    def count(self, rows: NDArray[Any]) -> int:
+    def count(self, rows: Integers) -> int:
         """Return the number of rated cells in some rows."""
         return self.train.count(rows)
 
-    def step(self, rows: NDArray[Any]) -> list[Any]:
+    def step(self, rows: Integers) -> list[Array]:
         """Update the weights from a batch of rows, as `DenseSteps.step` does."""
         if self._adam is None:
             return self._shared_step(rows)
@@ -87,11 +97,11 @@ class SparseSteps:
         errors, factors = _backward(self.net, cells, *large, self.scale)
         rate = self.trainer.learning_rate
         self.trainer.step(len(rows))
-        self._adam.step(cells, factors, rate, len(rows))
+        self._adam.step(cast("KernelCells", cells), factors, rate, len(rows))
         self._ahead = True
         return [errors]
 
-    def _shared_step(self, rows: NDArray[Any]) -> list[Any]:
+    def _shared_step(self, rows: Integers) -> list[Array]:
         found = []
         own = numpy.array_split(self.workers.share(rows), len(self.contexts))
         for context, part in zip(self.contexts, own):
@@ -102,16 +112,16 @@ class SparseSteps:
             cells = rated_cells(self.train.matrix[part], context)
             encoder, decoder = matrices(self.net, cells)
             errors, factors = _backward(self.net, cells, encoder, decoder, self.scale)
-            by_encoder, by_decoder = factors
-            by = self._summed(cells, by_encoder, encoder, len(rows))
-            _set_gradient(self.net.layers[0].weight, context, by.T)
-            by = self._summed(cells, by_decoder, decoder, len(rows))
-            _set_gradient(self.net.decoder.weight, context, by)
+            for_encoder, for_decoder = factors
+            gradient = self._summed(cells, for_encoder, encoder, len(rows))
+            _set_gradient(self.net.layers[0].weight, context, gradient.T)
+            gradient = self._summed(cells, for_decoder, decoder, len(rows))
+            _set_gradient(self.net.decoder.weight, context, gradient)
             found.append(errors)
         self.trainer.step(len(rows))
         return found
 
-    def _summed(self, cells: Any, factors: tuple[Any, Any], weight: Any, batch: int) -> Any:
+    def _summed(self, cells: Cells[Weight], factors: Factors, weight: Weight, batch: int) -> Weight:
         """Return the gradient of a matrix, with its decay where the optimizer does not add it."""
         self._gradient = gradient = cells.gradient(*factors, self._gradient)
         # Gradients are added up over all devices of all workers, and the decay is due once.
@@ -134,14 +144,14 @@ class SparseSteps:
             self.net.decoder.weight.data(context)[:] = self._adam.decoder
             self._ahead = False
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return what the steps carry from one to the next, besides the net's weights."""
-        state: dict[str, Any] = {"trainer": optimizer_state(self.trainer)}
+        state: State = {"trainer": optimizer_state(self.trainer)}
         if self._adam is not None:
             state["adam"] = {"steps": self._adam.steps, "states": self._adam.states}
         return state
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Go on from a state, and from the weights that the net has."""
         restore_optimizer(self.trainer, state["trainer"])
         if self._adam is not None:
@@ -155,25 +165,33 @@ class _Adam:
 
     beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 
-    def __init__(self, encoder: Any, decoder: Any, decays: NDArray[Any]) -> None:
+    def __init__(
+        self,
+        encoder: NDArray[numpy.float32],
+        decoder: NDArray[numpy.float32],
+        decays: NDArray[numpy.float32],
+    ) -> None:
         self.encoder, self.decoder, self.decays = encoder, decoder, decays
         self.states = [
             (numpy.zeros_like(weight), numpy.zeros_like(weight)) for weight in (encoder, decoder)
         ]
         self.steps = 0
 
-    def step(self, cells: Any, factors: Any, rate: float, rows: int) -> None:
+    def step(
+        self, cells: KernelCells, factors: tuple[Factors, Factors], rate: float, rows: int
+    ) -> None:
         self.steps += 1
         rate *= (1 - self.beta2**self.steps) ** 0.5 / (1 - self.beta1**self.steps)
         numbers = [rate, 1 / rows, self.beta1, self.beta2, self.epsilon]
-        arguments = self.decays, *map(numpy.float32, numbers)
+        arguments: list[NDArray[numpy.float32] | numpy.float32]
+        arguments = [self.decays, *map(numpy.float32, numbers)]
         for factor, weight, state in zip(factors, (self.encoder, self.decoder), self.states):
             cells.adam_step(*factor, weight, *state, *arguments)
 
 
 def _backward(
-    net: Any, cells: Any, encoder: Any, decoder: Any, scale: float
-) -> tuple[Any, tuple[Any, Any]]:
+    net: AutoRec, cells: Cells[Weight], encoder: Weight, decoder: Weight, scale: float
+) -> tuple[Array, tuple[Factors, Factors]]:
     """Follow the loss of some rows back to all parameters.
 
     The gradients of the net's small parameters are left in these. Returns the squared errors, and
@@ -199,7 +217,7 @@ def _backward(
     return errors, ((inputs, sums.grad), (outputs.grad, code))
 
 
-def _set_gradient(parameter: Any, context: Any, gradient: Any) -> None:
+def _set_gradient(parameter: Parameter, context: Context, gradient: object) -> None:
     """Set a parameter's gradient, as autograd does."""
     parameter.grad(context)[:] = gradient
     parameter.data(context)._fresh_grad = True

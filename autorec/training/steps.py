@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Callable, Protocol
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Callable, Protocol
 
 import numpy
 from numpy.typing import NDArray
 
-from .._mxnet import autograd, np
+from .._arrays import Integers
+from .._mxnet import Array, Block, Context, Trainer, autograd, np
+from .._storage.state import State
 from ..compute.devices import split_rows
 from ..data.interactions import Interactions
 from ..distributed.workers import Workers
+from ..model import AutoRec
 from .optimizer import make_trainer, optimizer_state, restore_optimizer
 from .settings import Settings
 
 
-def squared_error(predictions: Any, ratings: Any) -> Any:
+def squared_error(predictions: Array, ratings: Array) -> Array:
     """Return each row's sum of squared errors.
 
     Parameters
@@ -33,15 +37,15 @@ def squared_error(predictions: Any, ratings: Any) -> Any:
 
 
 def update(
-    net: Any,
-    trainer: Any,
-    loss: Callable[[Any, Any], Any],
-    inputs: Sequence[Sequence[Any]],
-    labels: Sequence[Any],
+    net: Block,
+    trainer: Trainer,
+    loss: Callable[[Array, Array], Array],
+    inputs: Sequence[Sequence[Array]],
+    labels: Sequence[Array],
     rows: int,
-    penalty: Callable[[], Any] | None = None,
+    penalty: Callable[[], Array] | None = None,
     batch: int | None = None,
-) -> tuple[list[Any], list[Any]]:
+) -> tuple[list[Array], list[Array]]:
     """Take one optimizer step on a batch that is spread over devices, and perhaps workers.
 
     The gradient is the sum over the rows of all devices, divided by `batch`: it does not depend on
@@ -95,15 +99,15 @@ class Steps(Protocol):
     trainer : gluon.Trainer
     """
 
-    trainer: Any
+    trainer: Trainer
 
-    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[NDArray[Any]]:
+    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[Integers]:
         """Yield the rows to train on in batches, in an order that is drawn."""
 
-    def count(self, rows: NDArray[Any]) -> int:
+    def count(self, rows: Integers) -> int:
         """Return the number of ratings in some rows."""
 
-    def step(self, rows: NDArray[Any]) -> list[Any]:
+    def step(self, rows: Integers) -> list[Array]:
         """Update the weights from a batch of rows.
 
         Returns
@@ -116,10 +120,10 @@ class Steps(Protocol):
     def write_back(self) -> None:
         """Leave the net with the weights of the last step."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return what goes from one step to the next besides the net's weights."""
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Go on from a state, and from the weights that the net has."""
 
 
@@ -151,17 +155,17 @@ class DenseSteps:
 
     def __init__(
         self,
-        net: Any,
+        net: AutoRec,
         train: Interactions,
         settings: Settings,
-        contexts: Sequence[Any],
+        contexts: Sequence[Context],
         workers: Workers | None = None,
     ) -> None:
         self.workers = workers or Workers()
         self.net, self.train, self.contexts = net, train, contexts
         self.scale = loss_scale(settings, train.shape[1])
         self._signs_are_masks = train.positive
-        self._decays = None
+        self._decays: Array | None = None
         decays = column_decays(settings, train)
         if decays is not None:
             self._decays = np.array(decays, ctx=contexts[0])
@@ -177,15 +181,15 @@ class DenseSteps:
             self.workers,
         )
 
-    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[NDArray[Any]]:
+    def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[Integers]:
         """Yield the rows that have a rating."""
         return self.train.batches(size, shuffle)
 
-    def count(self, rows: NDArray[Any]) -> int:
+    def count(self, rows: Integers) -> int:
         """Return the number of rated cells in some rows."""
         return self.train.count(rows)
 
-    def step(self, rows: NDArray[Any]) -> list[Any]:
+    def step(self, rows: Integers) -> list[Array]:
         """Update the weights from a batch of rows, of which each worker takes its share."""
         own = self.workers.share(rows)
         shown = own if len(own) else rows[:1]
@@ -194,7 +198,8 @@ class DenseSteps:
         if not self._signs_are_masks:
             arguments.append(split_rows(self.train.mask(shown), self.contexts))
         inputs = list(zip(*arguments))
-        penalty = self._penalty if self._decays is not None else None
+        decays = self._decays
+        penalty = None if decays is None else partial(self._penalty, decays)
         batch = ratings, len(own), penalty, len(rows)
         _, losses = update(self.net, self.trainer, self._loss, inputs, *batch)
         return [loss / self.scale for loss in losses]
@@ -202,20 +207,20 @@ class DenseSteps:
     def write_back(self) -> None:
         """Do nothing: the net's weights are those that steps change."""
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return the optimizer's state."""
         return {"trainer": optimizer_state(self.trainer)}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Go on from a state, and from the weights that the net has."""
         restore_optimizer(self.trainer, state["trainer"])
 
-    def _loss(self, predictions: Any, ratings: Any) -> Any:
+    def _loss(self, predictions: Array, ratings: Array) -> Array:
         return squared_error(predictions, ratings) * self.scale
 
-    def _penalty(self) -> Any:
+    def _penalty(self, decays: Array) -> Array:
         """Return this worker's part of the decay, Σ_j decay_j (|V_j|² + |W_j|²) / 2."""
         encoder = self.net.layers[0].weight.data(self.contexts[0])
         decoder = self.net.decoder.weight.data(self.contexts[0])
         squares = np.square(encoder).sum(axis=0) + np.square(decoder).sum(axis=1)
-        return (self._decays * squares).sum() / (2 * self.workers.count)
+        return (decays * squares).sum() / (2 * self.workers.count)
