@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support import ROOT
 
 import autorec
 from autorec.data.movielens.releases import RELEASES
 
-ROOT = Path(__file__).parents[1]
 PAGES = {page.stem: page.read_text() for page in sorted((ROOT / "docs").glob("*.md"))}
 BLOCK = r"^```(?:python|pycon)\n(.*?)^```$"
 #: What cannot run by itself, and the test that runs it.
@@ -29,7 +29,7 @@ def blocks(text: str) -> list[str]:
 
 @pytest.fixture
 def place(tmp_path, rng, monkeypatch) -> Path:
-    """A folder to be in, with ratings.csv, and a cache with a MovieLens-100K that is made up."""
+    """A folder to be in, with ratings.csv and the benchmarks, and a cache with a MovieLens-100K that is made up."""
     item, user = (rng.random((120, 60)) < 0.4).nonzero()
     taste = rng.normal(size=(120, 2)) @ rng.normal(size=(2, 60))
     table = pd.DataFrame({"user": user + 1, "item": item + 1})
@@ -46,6 +46,7 @@ def place(tmp_path, rng, monkeypatch) -> Path:
     folder = tmp_path / "folder"
     folder.mkdir()
     table.to_csv(folder / "ratings.csv", index=False)
+    (folder / "benchmarks").symlink_to(ROOT / "benchmarks")
     monkeypatch.chdir(folder)
     return folder
 
