@@ -29,7 +29,7 @@ def blocks(text: str) -> list[str]:
 
 @pytest.fixture
 def place(tmp_path, rng, monkeypatch) -> Path:
-    """A folder to be in, with ratings.csv and the benchmarks, and a cache with a MovieLens-100K that is made up."""
+    """A folder with ratings.csv and the benchmarks, and a cache with a made-up MovieLens-100K."""
     item, user = (rng.random((120, 60)) < 0.4).nonzero()
     taste = rng.normal(size=(120, 2)) @ rng.normal(size=(2, 60))
     table = pd.DataFrame({"user": user + 1, "item": item + 1})
