@@ -18,7 +18,7 @@ from .._bounds import LARGEST, real, whole
 from ..compute import Compute
 from ..errors import ConfigurationError
 
-Loss = Literal["mean", "sum"]
+Loss = Literal["mean", "sum", "rating"]
 
 # Gluon's, by name.
 _OPTIMIZERS = (
@@ -70,16 +70,20 @@ class Settings:
     ----------
     num_epochs, batch_size : int
         Passes over the rows, and rows a step; the last step of a pass may have fewer.
-    loss : {"mean", "sum"}
+    loss : {"mean", "sum", "rating"}
         What a row adds: the section's half squared error over its rated cells, divided by the
-        number of all its cells, or the paper's sum of squared errors over its rated cells. See
-        the notes of `fit`.
+        number of all its cells; the paper's sum of squared errors over its rated cells; or that
+        sum over the mean number of ratings of a row, which makes the objective the mean squared
+        error of a rating and the decay. Errors are in the unit of the net's outputs, spreads of
+        the ratings where a `Scaling` makes them so. See the notes of `fit`.
     optimizer : str
         Any of Gluon's, by name.
     learning_rate, learning_rate_decay : float
         Epoch n goes at ``learning_rate * learning_rate_decay ** (n - 1)``.
     weight_decay : float
-        The optimizer adds weight_decay times the parameter to its gradient.
+        The optimizer adds weight_decay times the parameter to its gradient. What it is in the
+        paper's λ is in the notes of `fit`; with the loss "rating" it means the same for any number
+        of rows and any unit of the ratings.
     decay_biases : bool
         Whether biases decay too, as in the section, or only the weight matrices, as in the paper.
     decay_power : float
@@ -107,7 +111,8 @@ class Settings:
     )
     batch_size: int = setting(256, "Rows a step.", least=1)
     loss: Loss = setting(
-        "mean", "Errors at rated cells over all cells of a row, the section's; or their sum."
+        "mean",
+        "Errors at rated cells over all cells of a row, the section's; their sum; or per rating.",
     )
     optimizer: str = setting("adam", "Any of Gluon's.", choices=_OPTIMIZERS)
     learning_rate: float = setting(0.002, "The learning rate.", flag="--lr", above=0)
