@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._lazy import imported_when_used
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         split_data_ml100k,
         train_recsys_rating,
     )
+    from .training.checkpoints import Checkpoints
     from .training.history import Epoch, History
     from .training.loop import fit
 
@@ -38,7 +39,7 @@ class _Repairs:
     """Puts back what MXNet lacks where it is imported, by whoever does that after autorec."""
 
     @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
         if name == "mxnet":
             from ._environment import repair_quietly
 

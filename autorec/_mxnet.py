@@ -8,6 +8,7 @@ and its threads to the process that imported it.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import warnings
@@ -268,6 +269,22 @@ class Trainer(Protocol):
     def _init_params(self) -> None: ...
     def set_learning_rate(self, lr: float) -> None: ...
     def step(self, batch_size: int) -> None: ...
+
+
+class KVStore(Protocol):
+    """What adds up arrays of several processes, ``mx.kv.KVStore``."""
+
+    handle: ctypes.c_void_p
+    rank: int
+    num_workers: int
+    type: str
+
+    def init(self, key: int, value: Array) -> None: ...
+    def broadcast(self, key: int, value: Array, out: Array, priority: int = 0) -> None: ...
+    def pushpull(
+        self, key: int, value: Array, out: Array | None = None, priority: int = 0
+    ) -> None: ...
+    def _barrier(self) -> None: ...
 
 
 class Functions(Protocol):

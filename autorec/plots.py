@@ -10,12 +10,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import platformdirs
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from .training.history import History
@@ -54,10 +55,10 @@ def _can_be_written(path: Callable[[str], Path]) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def _figure(**options: Any) -> Figure:
+def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
-    return Figure(dpi=150, layout="constrained", **options)
+    return Figure(dpi=150, layout="constrained", figsize=(width, height))
 
 
 def learning_curve(history: History, title: str = "AutoRec") -> Figure:
@@ -77,7 +78,7 @@ def learning_curve(history: History, title: str = "AutoRec") -> Figure:
     from matplotlib.ticker import MaxNLocator
 
     table = history.frame()
-    figure = _figure(figsize=(6, 4))
+    figure = _figure(6, 4)
     axes = figure.add_subplot()
     for column, label, colour in (
         ("train_rmse", "train", "#8a8a8a"),
@@ -113,7 +114,7 @@ def rmse_by_hidden_units(table: pd.DataFrame) -> Figure:
         `autorec.experiments.summarise`.
     """
     sizes = [int(model.split()[0]) for model in table["model"]]
-    figure = _figure(figsize=(6, 4))
+    figure = _figure(6, 4)
     axes = figure.add_subplot()
     axes.errorbar(
         sizes,
@@ -141,7 +142,7 @@ def rmse_by_model(table: pd.DataFrame, title: str) -> Figure:
     title : str
     """
     places = range(len(table))
-    figure = _figure(figsize=(7, 1.2 + 0.32 * len(table)))
+    figure = _figure(7, 1.2 + 0.32 * len(table))
     axes = figure.add_subplot()
     axes.errorbar(
         table["rmse"],
@@ -172,6 +173,6 @@ def rmse_by_model(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _plain(axes: Any) -> None:
+def _plain(axes: Axes) -> None:
     axes.grid(axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

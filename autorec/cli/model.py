@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import TYPE_CHECKING, Literal, Optional
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from ..data.movielens import tables as movielens
 from ..data.reading import read_pairs, read_titles_table
 from ..errors import ConfigurationError
 from .listing import Format, slices, write_listing
+
+if TYPE_CHECKING:
+    from ..recommender.estimator import Recommender
 
 Unknown = Literal["error", "fallback"]
 
@@ -120,7 +123,7 @@ def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
     with read_folder(_folder(model), MODEL) as (manifest, files):
         size = sum(os.fstat(file.fileno()).st_size for file in files.values())
     ratings, best = loaded.ratings_, loaded.history_.best
-    rows: dict[str, Any] = {
+    rows: dict[str, object] = {
         "view": loaded.view,
         "ratings": len(ratings),
         "users": ratings.num_users,
@@ -168,7 +171,7 @@ def data_command(
     cells = ratings.num_users * ratings.num_items
     by_user = np.bincount(ratings.users, minlength=ratings.num_users)
     by_item = np.bincount(ratings.items, minlength=ratings.num_items)
-    rows: dict[str, Any] = {
+    rows: dict[str, object] = {
         "name": release.folder,
         "ratings": len(ratings),
         "users": ratings.num_users,
@@ -206,7 +209,7 @@ def _folder(model: Path) -> Path:
     return inner if (inner / "manifest.json").is_file() else model
 
 
-def _load(model: Path, devices: str) -> Any:
+def _load(model: Path, devices: str) -> Recommender:
     # MXNet takes a second to import; wrong arguments are answered before.
     from ..recommender.estimator import Recommender
 

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import typer
 
@@ -60,7 +60,7 @@ def recall_options(context: typer.Context, folder: Optional[Path]) -> Optional[P
     return folder
 
 
-def _are_options(note: Mapping[str, Any]) -> bool:
+def _are_options(note: Mapping[str, object]) -> bool:
     """Return whether a note, which may be a stranger's, is one of `resumable_checkpoints`."""
     options = note.get("options")
     if not isinstance(options, dict) or not isinstance(note.get("cwd"), str):

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import AnyArray, Ids
 from .._environment import versions
 from .._mxnet import from_any_thread, mx
 from .._mxnet import np as mxnp
@@ -24,6 +25,9 @@ from ..data.ratings import Ratings
 from ..errors import ConfigurationError, ModelError, RatingsError
 from ..training.history import History
 
+if TYPE_CHECKING:
+    from .estimator import Recommender
+
 #: What comes of content that is not what it should be.
 _WRONG = LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
 #: How long a save waits for another one to the same folder.
@@ -31,7 +35,7 @@ _PATIENCE = 60.0
 
 
 @from_any_thread
-def save(model: Any, folder: Path) -> Path:
+def save(model: Recommender, folder: Path) -> Path:
     """Write a fitted recommender to a folder, in the place of a model that is there.
 
     The folder holds the weights in Gluon's format, the ratings, without which nothing can be
@@ -68,7 +72,7 @@ def save(model: Any, folder: Path) -> Path:
         "history": [asdict(epoch) for epoch in model.history_],
         "versions": versions(),
     }
-    arrays: dict[str, NDArray[Any]] = {
+    arrays: dict[str, AnyArray] = {
         "users": ratings.users,
         "items": ratings.items,
         "values": ratings.values,
@@ -89,7 +93,7 @@ def save(model: Any, folder: Path) -> Path:
 
 
 @from_any_thread
-def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
+def load(cls: type[Recommender], folder: Path, devices: str | None = None) -> Recommender:
     """Read a recommender that `save` wrote.
 
     What is in the folder may be a stranger's: all of it is checked before it is used.
@@ -140,13 +144,15 @@ def check_saveable(ratings: Ratings) -> None:
             raise RatingsError(f"A {kind} is there twice; give each an id of its own.")
 
 
-def _restored(cls: Any, body: Any, files: Mapping[str, IO[bytes]], devices: str | None) -> Any:
+def _restored(
+    cls: type[Recommender], body: Any, files: Mapping[str, IO[bytes]], devices: str | None
+) -> Recommender:
     try:
         model = cls(**body["config"])
     except ConfigurationError as error:
         raise ValueError(str(error)) from error
     if devices is not None:
-        model.devices = devices
+        model.set_params(devices=devices)
     where = contexts(model.devices)
     model.history_ = History.from_rows(body["history"])
     if not model.history_.epochs:
@@ -182,7 +188,7 @@ def _restored(cls: Any, body: Any, files: Mapping[str, IO[bytes]], devices: str 
     return model
 
 
-def _ratings(file: IO[bytes], user_ids: NDArray[Any], item_ids: NDArray[Any]) -> Ratings:
+def _ratings(file: IO[bytes], user_ids: Ids, item_ids: Ids) -> Ratings:
     stored = stored_arrays(file)
     types = {"users": np.int32, "items": np.int32, "values": np.float32, "times": np.int64}
     shapes = {each.shape for each in stored.values()}
@@ -214,13 +220,13 @@ def _shapes(num_hidden: int | Sequence[int], columns: int) -> dict[str, tuple[in
     return shapes
 
 
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+def _number(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise ValueError(f"{value!r:.60} is no finite number")
     return float(value)
 
 
-def _form(ids: NDArray[Any]) -> str:
+def _form(ids: Ids) -> str:
     """Return the type that all ids are of, as NumPy writes it; else "object"."""
     form = ids.dtype.newbyteorder("<").str
     return form if _FORMS.fullmatch(form) else "object"
@@ -229,7 +235,7 @@ def _form(ids: NDArray[Any]) -> str:
 _FORMS = re.compile(r"[<|]([iu][1248]|f[248]|b1|M8\[(ns|us|ms|s|m|h|D|W|M|Y)\])")
 
 
-def _is_finite(ids: NDArray[Any]) -> NDArray[np.bool_]:
+def _is_finite(ids: Ids) -> NDArray[np.bool_]:
     finite: NDArray[np.bool_] = np.isfinite(ids)
     return finite
 
@@ -251,7 +257,7 @@ def _is_text(text: str) -> bool:
         return False
 
 
-def _listed(ids: NDArray[Any]) -> dict[str, Any]:
+def _listed(ids: Ids) -> dict[str, object]:
     """Return ids for JSON, and the type that makes them the same again."""
     form = _form(ids)
     if form != "object":
@@ -262,7 +268,7 @@ def _listed(ids: NDArray[Any]) -> dict[str, Any]:
     return {"type": form, "ids": plain}
 
 
-def _ids(stored: Any) -> NDArray[Any]:
+def _ids(stored: Any) -> Ids:
     """Return ids from what `_listed` made of them, or from the list that 0.1.0 wrote.
 
     Raises

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
+from typing import Literal, Optional, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy
 
@@ -19,6 +19,8 @@ from ..compute import Compute
 from ..errors import ConfigurationError
 
 Loss = Literal["mean", "sum"]
+
+Value = TypeVar("Value")
 
 # Gluon's, by name.
 _OPTIMIZERS = (
@@ -30,7 +32,7 @@ _BOUNDS = ("least", "most", "above", "below")
 
 
 def setting(
-    default: Any,
+    default: Value,
     help: str,
     *,
     flag: str | None = "",
@@ -40,7 +42,7 @@ def setting(
     below: float | None = None,
     choices: Sequence[str] = (),
     fingerprint: bool = True,
-) -> Any:
+) -> Value:
     """Declare a hyperparameter, a field of a dataclass of settings.
 
     Parameters
@@ -75,7 +77,7 @@ class Settings:
         number of all its cells, or the paper's sum of squared errors over its rated cells. See
         the notes of `fit`.
     optimizer : str
-        Any of Gluon's, by name.
+        One of Gluon's, by name.
     learning_rate, learning_rate_decay : float
         Epoch n goes at ``learning_rate * learning_rate_decay ** (n - 1)``.
     weight_decay : float
@@ -109,7 +111,7 @@ class Settings:
     loss: Loss = setting(
         "mean", "Errors at rated cells over all cells of a row, the section's; or their sum."
     )
-    optimizer: str = setting("adam", "Any of Gluon's.", choices=_OPTIMIZERS)
+    optimizer: str = setting("adam", "One of Gluon's.", choices=_OPTIMIZERS)
     learning_rate: float = setting(0.002, "The learning rate.", flag="--lr", above=0)
     learning_rate_decay: float = setting(
         1.0, "The learning rate's factor after each epoch.", flag="--lr-decay", least=0
@@ -143,7 +145,7 @@ class Settings:
             )
 
 
-def checked(declared: Field[Any], kind: Any, value: Any) -> Any:
+def checked(declared: Field[object], kind: object, value: object) -> object:
     """Return a value of a hyperparameter, a number of NumPy's as one of Python's.
 
     Parameters
@@ -163,8 +165,8 @@ def checked(declared: Field[Any], kind: Any, value: Any) -> Any:
     if get_origin(kind) is Union:  # int | Sequence[int], or with None
         if value is None and type(None) in get_args(kind):
             return None
-        several = isinstance(value, Sequence) and not isinstance(value, str)
-        if several and Sequence[int] in get_args(kind) and len(value):
+        several = Sequence[int] in get_args(kind) and not isinstance(value, str)
+        if several and isinstance(value, Sequence) and len(value):
             return [checked(declared, int, each) for each in value]
         kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
@@ -190,16 +192,16 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _refused(declared: Field[Any], rule: str, value: Any) -> ConfigurationError:
+def _refused(declared: Field[object], rule: str, value: object) -> ConfigurationError:
     return ConfigurationError(f"{_name(declared)} {rule}, not {value!r}.")
 
 
-def _name(declared: Field[Any]) -> str:
+def _name(declared: Field[object]) -> str:
     flag = flag_of(declared)
     return f"{declared.name} ({flag})" if flag else declared.name
 
 
-def flag_of(declared: Field[Any]) -> str | None:
+def flag_of(declared: Field[object]) -> str | None:
     """Return the flag of a hyperparameter on the command line; None if it has none."""
     flag: str | None = declared.metadata["flag"]
     return f"--{declared.name.replace('_', '-')}" if flag == "" else flag
