@@ -61,7 +61,7 @@ def import_mxnet() -> ModuleType:
 
 @contextmanager
 def _all_processors() -> Iterator[None]:
-    """Have MXNet, and its OpenMP, read when they are loaded how many threads there are to be.
+    """Set the number of threads that MXNet and its OpenMP read when they are loaded.
 
     MXNet would use half of the processors. Kernels use all, from the same pool of threads, and
     where the two differ, threads end and begin with each call: six times the time was seen. A
@@ -82,7 +82,7 @@ def _all_processors() -> Iterator[None]:
 
 @contextmanager
 def numpy_semantics() -> Iterator[None]:
-    """Have MXNet's NumPy semantics on, and leave the thread as it was; a decorator, too.
+    """Turn MXNet's NumPy semantics on, and restore the thread's own afterwards; also a decorator.
 
     MXNet keeps them for each thread, and off where nobody turned them on. For what calls its caller
     back, or is Gluon's; else see `from_any_thread`.
@@ -110,7 +110,7 @@ def from_any_thread(function: Function) -> Function:
 
 
 def forked() -> bool:
-    """Tell whether this process was forked after MXNet was imported.
+    """Return whether this process was forked after MXNet was imported.
 
     OpenMP's threads stay behind in the parent: MXNet computes on one thread then, and so must
     others.

@@ -74,7 +74,7 @@ def open_streams() -> None:
 
 
 def stdout_is_closed() -> bool:
-    """Tell whether the process began without one."""
+    """Return whether the process began without stdout."""
     return sys.__stdout__ is None
 
 

@@ -22,7 +22,7 @@ State = dict[str, Any]
 def packed(
     value: object, arrays: dict[str, AnyArray], name: str = "", seen: dict[int, str] | None = None
 ) -> object:
-    """Return a value for JSON, its arrays put into `arrays` by names that tell where they were.
+    """Return a value for JSON, its arrays put into `arrays` by names that say where they were.
 
     Parameters
     ----------

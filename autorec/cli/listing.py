@@ -1,4 +1,4 @@
-"""Listing: a table as the command line gives it, CSV, JSON lines or for a terminal, by batches."""
+"""Listing: a table written as CSV, JSON lines or for a terminal, batch by batch."""
 
 from __future__ import annotations
 

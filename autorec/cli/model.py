@@ -25,7 +25,7 @@ Unknown = Literal["error", "fallback"]
 
 MODEL = typer.Argument(help="The folder of a model, or of the run that made it.")
 FORMAT = typer.Option(
-    None, help="table, csv or json (a line each).  [default: table on a terminal, else csv]"
+    None, help="table, csv or json (one object per line).  [default: table on a terminal, else csv]"
 )
 TITLES = typer.Option(
     None, help="A file of items and titles: u.item, movies.dat, or a CSV with a header."
@@ -66,7 +66,7 @@ def evaluate_command(
 
 def predict_command(
     model: Path = MODEL,
-    pairs: Path = typer.Option(..., help="A file, a user and an item a line; - for stdin."),
+    pairs: Path = typer.Option(..., help="A file with a user and an item per line; - for stdin."),
     output: Optional[Path] = typer.Option(None, "-o", "--output", help="A file to write instead."),
     unknown: Unknown = UNKNOWN,
     format: Optional[Format] = FORMAT,
@@ -104,7 +104,7 @@ def recommend_command(
 def similar_command(
     model: Path = MODEL,
     item: str = typer.Option(..., help="An item's id."),
-    k: int = typer.Option(10, "-k", min=1, help="How many."),
+    k: int = typer.Option(10, "-k", min=1, help="How many items."),
     titles: Optional[Path] = TITLES,
     format: Optional[Format] = FORMAT,
     devices: str = DEVICES,
@@ -116,7 +116,7 @@ def similar_command(
 
 
 def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
-    """Tell what a model is and what it was made from; its checksums are checked."""
+    """Describe a model and what it was made from, and check its checksums."""
     loaded = _load(model, "cpu")
     from .._storage.folders import MODEL, read_folder
 

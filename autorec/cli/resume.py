@@ -118,7 +118,7 @@ def resumable_checkpoints(
 def told_how_to_resume(
     folder: Path, checkpoints: Checkpoints | None, kvstore: str | None
 ) -> Iterator[None]:
-    """Have Ctrl-C say how to go on with a run that has left a checkpoint.
+    """On Ctrl-C, say how to resume a run that has left a checkpoint.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def told_how_to_resume(
     checkpoints : Checkpoints or None
         From `resumable_checkpoints`.
     kvstore : str or None
-        That of the job which the run is part of; None where it is alone.
+        Of the job that the run is part of; None for a run by itself.
     """
     try:
         yield

@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"[ \t]*([+-]?[0-9]{1,40})(\.[0-9]{0,40})?[ \t]*")
 
 
 def places(kind: str, asked: object, known: Ids, unknown: Unknown = "error") -> NDArray[np.int64]:
-    """Return where ids stand in an id map.
+    """Return the positions of ids in an id map.
 
     Each id is taken in the map's own type, whatever the type of those beside it:
 
@@ -35,8 +35,8 @@ def places(kind: str, asked: object, known: Ids, unknown: Unknown = "error") -> 
     - among ids of several types an id is itself, and if that is not there, the number that it
       writes or the text that writes it.
 
-    A missing value (None, NaN, NA), a list, and True and False where the table has none are ids
-    nowhere.
+    A missing value (None, NaN, NA), a list, and True and False where the table has none are never
+    ids.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def places(kind: str, asked: object, known: Ids, unknown: Unknown = "error") -> 
     known : ndarray, shape (m,)
         The map: different ids.
     unknown : {"error", "fallback"}
-        Whether ids that are not in the map are refused, or have the place -1; a warning names one
-        that cannot be in a map of this type.
+        Whether ids that are not in the map are an error, or have the position -1; a warning names
+        one that cannot be in a map of this type.
 
     Returns
     -------

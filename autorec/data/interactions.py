@@ -36,7 +36,7 @@ class Interactions:
 
     @classmethod
     def from_ratings(cls, ratings: Ratings, view: View = "item") -> Interactions:
-        """Arrange ratings as a matrix.
+        """Return ratings as a matrix.
 
         Parameters
         ----------
@@ -110,7 +110,7 @@ class Interactions:
     def mask(self, rows: Integers) -> NDArray[np.float32]:
         """Return an array (n, columns) with 1 where some rows are rated, 0 elsewhere.
 
-        It tells a rating of 0 from none, which the sign of the ratings cannot.
+        It distinguishes a rating of 0 from none, which the sign of the ratings cannot.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class Interactions:
         return mask
 
     def known(self, rows: Integers, columns: Integers) -> NDArray[np.bool_]:
-        """Tell of cells whether their row and their column each have a rating.
+        """Return for each cell whether its row and its column each have a rating.
 
         Parameters
         ----------

@@ -63,7 +63,7 @@ class Ratings:
         Raises
         ------
         RatingsError
-            As `from_frame` does.
+            See `from_frame`.
         """
         cells = matrix.tocoo()
         table = pd.DataFrame({"user": cells.row, "item": cells.col, "rating": cells.data})

@@ -242,7 +242,7 @@ def _check_addresses() -> None:
 
 
 def _can_listen(host: str, port: int = 0) -> bool:
-    """Tell whether MXNet can, which takes numbers for addresses, and no names."""
+    """Return whether MXNet can listen there; it takes addresses in numbers, no names."""
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

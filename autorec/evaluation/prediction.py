@@ -1,4 +1,4 @@
-"""Prediction: what a net says of any cells, and how far that is from the ratings there."""
+"""Prediction: a net's predictions for any cells, and their errors."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def predict_cells(
     clip : tuple of float, optional
         Lowest and highest rating: predictions beyond them are brought back.
     cold : float, optional
-        What is predicted where the row or the column has no rating in `inputs`; by default what
-        the net says, which it never learned.
+        What is predicted where the row or the column has no rating in `inputs`; by default the
+        net's own output, which no rating has trained.
     compute : {"auto", "dense", "sparse"}
         Whole rows, or only these cells, see `is_sparse`.
 

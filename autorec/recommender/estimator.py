@@ -255,7 +255,7 @@ class Recommender(Fitted):
             Ids of the table that was fitted: user n with item n. Each is compared by its value,
             in the type of the table's ids, see `ids.places`.
         unknown : {"error", "fallback"}
-            Whether ids that were not in the table are refused, or answered by
+            Whether ids that are not in the table are an error, or are predicted
             `cold_prediction`.
 
         Returns
@@ -271,7 +271,7 @@ class Recommender(Fitted):
         return self._predict(*self.ratings_.codes(users, items, unknown))
 
     def is_cold(self, users: object, items: object) -> NDArray[np.bool_]:
-        """Tell of pairs whether the user or the item has no training rating."""
+        """Return for each pair whether the user or the item has no training rating."""
         rows, columns = self.ratings_.codes(users, items)
         if self.view == "item":
             rows, columns = columns, rows
@@ -354,7 +354,7 @@ class Recommender(Fitted):
         """Return the items whose vectors are most like an item's.
 
         In the item view an item's vector is its code; in the user view it is the item's row of the
-        decoder's weights. What all vectors have in common is taken off first.
+        decoder's weights. The mean of all vectors is subtracted first.
 
         Parameters
         ----------
@@ -470,12 +470,12 @@ class Recommender(Fitted):
         return self
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the model to a folder, see `persistence.save`; return the folder."""
+        """Write the model to a folder, see `saving.save`; return the folder."""
         return save(self, Path(folder))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], devices: str | None = None) -> Recommender:
-        """Read a model that `save` wrote, see `persistence.load`."""
+        """Read a model that `save` wrote, see `saving.load`."""
         return load(cls, Path(folder), devices)
 
     def _rows(self, users: object, k: int) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Persistence: a fitted recommender on disk, and back."""
+"""Saving: a fitted recommender on disk, and back."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def save(model: Recommender, folder: Path) -> Path:
     NotFittedError
         If the model is not fitted.
     ModelError
-        If the folder holds something else, or another process writes to it all the time.
+        If the folder holds something else, or another process keeps writing to it.
     RatingsError, ConfigurationError
-        As `check_saveable`.
+        See `check_saveable`.
     """
     ratings: Ratings = model.ratings_
     check_saveable(ratings)

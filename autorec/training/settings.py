@@ -71,15 +71,15 @@ class Settings:
     Parameters
     ----------
     num_epochs, batch_size : int
-        Passes over the rows, and rows a step; the last step of a pass may have fewer.
+        Passes over the rows, and rows per step; the last step of a pass may have fewer.
     loss : {"mean", "sum"}
-        What a row adds: the section's half squared error over its rated cells, divided by the
-        number of all its cells, or the paper's sum of squared errors over its rated cells. See
-        the notes of `fit`.
+        Both count only the rated cells of a row and differ in what they divide by: "mean" is the
+        section's, half the sum of squared errors over the number of all the row's cells, rated or
+        not; "sum" is the paper's, the sum itself. See the notes of `fit`.
     optimizer : str
         One of Gluon's, by name.
     learning_rate, learning_rate_decay : float
-        Epoch n goes at ``learning_rate * learning_rate_decay ** (n - 1)``.
+        Epoch n uses ``learning_rate * learning_rate_decay ** (n - 1)``.
     weight_decay : float
         The optimizer adds weight_decay times the parameter to its gradient.
     decay_biases : bool
@@ -89,14 +89,14 @@ class Settings:
         ``(n / mean n) ** decay_power``: 0 treats all alike, 1 is the weighted regularisation of
         Zhou et al. (2008).
     averaging : float
-        From 0 up to 1: the net predicts, and ends, with a mean of the weights after each epoch, in
-        which those of an epoch count `averaging` times what those of the next do; 0 for the last
-        weights. (Polyak & Juditsky 1992, with weights that fade.)
+        At least 0, below 1: the net predicts, and ends, with an average of the weights after each
+        epoch, in which an epoch counts `averaging` times as much as the next; 0 for the last
+        weights. (Polyak & Juditsky 1992, with an exponential average.)
     patience : int, optional
         Stop after so many epochs without a better validation RMSE.
     compute : {"auto", "dense", "sparse"}
         Whole rows, or only the rated cells: the same numbers to within rounding, except with
-        `input_dropout`, of which each draws its own. See `is_sparse`.
+        `input_dropout`, which each draws differently. See `is_sparse`.
 
     Raises
     ------
@@ -107,9 +107,10 @@ class Settings:
     num_epochs: int = setting(
         25, "Passes over the training ratings.", flag="--epochs", least=1, fingerprint=False
     )
-    batch_size: int = setting(256, "Rows a step.", least=1)
+    batch_size: int = setting(256, "Rows per step.", least=1)
     loss: Loss = setting(
-        "mean", "Errors at rated cells over all cells of a row, the section's; or their sum."
+        "mean",
+        "Squared errors at the rated cells: half their sum over all cells of a row, or their sum.",
     )
     optimizer: str = setting("adam", "One of Gluon's.", choices=_OPTIMIZERS)
     learning_rate: float = setting(0.002, "The learning rate.", flag="--lr", above=0)
@@ -129,7 +130,7 @@ class Settings:
     )
     compute: Compute = setting(
         "auto",
-        "Whole rows, or only the rated cells; the same numbers, but for --input-dropout's draws.",
+        "Whole rows, or only the rated cells; the same numbers, except with --input-dropout.",
     )
 
     def __post_init__(self) -> None:
