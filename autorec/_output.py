@@ -116,7 +116,7 @@ def usable_folder(path: Path) -> Path:
     """
     nearest = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
     if not nearest.is_dir():
-        raise ConfigurationError(f"{path} is, or lies below, a file; name a folder.")
+        raise ConfigurationError(f"{path} is, or lies below, a file; name another folder.")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise ConfigurationError(f"{path} cannot be written; name another folder.")
     return path

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
@@ -64,6 +64,9 @@ def _figure(width: float, height: float) -> Figure:
 def learning_curve(history: History, title: str = "AutoRec") -> Figure:
     """Draw the train, validation and test RMSE of each epoch, as far as they are known.
 
+    The ring on a line is its lowest point. Where the first epochs, a sixth of all, would leave
+    little room to the rest, the picture begins below them and says where they are.
+
     Parameters
     ----------
     history : History
@@ -77,31 +80,75 @@ def learning_curve(history: History, title: str = "AutoRec") -> Figure:
     """
     from matplotlib.ticker import MaxNLocator
 
-    table = history.frame()
-    figure = _figure(6, 4)
+    table = history.frame().set_index("epoch")
+    names = [name for name in _COLOURS if table[f"{name}_rmse"].notna().any()]
+    lines = {name: table[f"{name}_rmse"].dropna().astype(float) for name in names}
+    figure = _figure(6.5, 4)
     axes = figure.add_subplot()
-    for column, label, colour in (
-        ("train_rmse", "train", "#8a8a8a"),
-        ("validation_rmse", "validation", "#c8641e"),
-        ("test_rmse", "test", "#1f5fa8"),
-    ):
-        series = table[column].dropna().astype(float)
-        if series.empty:
-            continue
-        axes.plot(
-            table.loc[series.index, "epoch"],
-            series,
-            color=colour,
-            linewidth=1.8,
-            marker="o",
-            markersize=3,
-            label=f"{label}, {series.iloc[-1]:.3f} at the end",
-        )
-    axes.set(xlabel="epoch", ylabel="RMSE over rated cells", title=title)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.legend(frameon=False)
+    for name, line in lines.items():
+        style: Any = {"color": _COLOURS[name], "linewidth": 1.8, "marker": "o"}
+        axes.plot(line, markersize=3, **style)
+        axes.plot(_lowest(line), line.min(), markersize=7, markerfacecolor="white", **style)
+    low, high, top = _heights(list(lines.values()))
+    room = 0.05 * (top - low or 1)
+    axes.set_ylim(low - room, top + room)
+    axes.set_title(title, loc="left", pad=20 if high > top else None)
+    if high > top:
+        first = ", ".join(f"{name} {line.iloc[0]:.2f}" for name, line in lines.items())
+        note = f"begins above the picture; epoch {table.index[0]}: {first}"
+        axes.annotate(note, (0, 1), (0, 6), "axes fraction", "offset points", **_SMALL)
+    _name(axes, lines)
+    axes.set(xlabel="epoch", ylabel="RMSE over rated cells")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     _plain(axes)
     return figure
+
+
+_COLOURS = {"train": "#767676", "validation": "#b8530f", "test": "#1f5fa8"}
+_SMALL: Any = {"fontsize": 9, "color": "#555555", "annotation_clip": False}
+
+
+def _heights(lines: list[pd.Series[float]]) -> tuple[float, float, float]:
+    """Return the lowest and the highest value, and the highest that a picture has to show."""
+    low, high = min(line.min() for line in lines), max(line.max() for line in lines)
+    later = max(line.iloc[len(line) // 6 :].max() for line in lines)
+    return low, high, later if high - low > 1.5 * (later - low) else high
+
+
+def _lowest(line: pd.Series[float]) -> int:
+    """Return the epoch of the lowest value, of several the last."""
+    return int(line[::-1].idxmin())
+
+
+def _name(axes: Axes, lines: dict[str, pd.Series[float]]) -> None:
+    """Write the name of each line at its end, with its last and its lowest value."""
+    bottom, top = axes.get_ylim()
+    upwards = sorted(lines, key=lambda name: float(lines[name].iloc[-1]))
+    places, halves, texts = [], [], []
+    for name in upwards:
+        last, lowest = lines[name].iloc[-1], _lowest(lines[name])
+        text = f"{name} {last:.3f}"
+        if lowest != lines[name].index[-1]:
+            text += f"\nlowest {lines[name].min():.3f}\nin epoch {lowest}"
+        texts.append(text)
+        halves.append(0.028 * (1 + text.count("\n")))  # of the height of the axes, at this size
+        places.append((last - bottom) / (top - bottom))
+    for name, place, text in zip(upwards, _apart(places, halves), texts):
+        style = {**_SMALL, "color": _COLOURS[name], "va": "center"}
+        axes.annotate(text, (1, place), (5, 0), "axes fraction", "offset points", **style)
+
+
+def _apart(places: list[float], halves: list[float]) -> list[float]:
+    """Move labels apart, from the lowest up, and down again where they would stand above 1."""
+    places = list(places)
+    for this in range(1, len(places)):
+        distance = halves[this - 1] + halves[this]
+        places[this] = max(places[this], places[this - 1] + distance)
+    ceiling = 1.0
+    for this in reversed(range(len(places))):
+        places[this] = min(places[this], ceiling - halves[this])
+        ceiling = places[this] - halves[this]
+    return places
 
 
 def rmse_by_hidden_units(table: pd.DataFrame) -> Figure:

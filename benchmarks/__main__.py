@@ -16,7 +16,15 @@ from autorec.errors import ConfigurationError
 from .process import use_all_cores
 
 use_all_cores()  # before MXNet and numba are loaded
-from . import density, epochs, learning, limits, loading, scaling, section  # noqa: E402
+from .parts import (  # noqa: E402
+    beside_d2l,
+    density,
+    epochs,
+    learning,
+    limits,
+    loading,
+    scaling,
+)
 
 RESULTS = Path(__file__).parent / "results"
 # The first comes first: a job's peak memory is never less than its parent's was, and this grows.
@@ -80,7 +88,7 @@ def main(
         return learning.compare(folder, learning.QUICK, 10) if quick else learning.compare(folder)
 
     ways: dict[str, Callable[[Path], str]] = {
-        "section": lambda folder: section.compare(folder, section_rounds, section_epochs),
+        "section": lambda folder: beside_d2l.compare(folder, section_rounds, section_epochs),
         "epochs": measure_epochs,
         "scaling": measure_scaling,
         "limits": measure_limits,

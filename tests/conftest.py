@@ -10,15 +10,20 @@ order of scores that lie within it.
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy
 import pytest
+from support.movielens import FILES, Server, checksum, release_zip
 
+from autorec.data.movielens import releases
 from autorec.data.movielens import tables as movielens
+from autorec.data.movielens.tables import RELEASES
 from autorec.data.ratings import Ratings
 from autorec.errors import DataUnavailableError
 
@@ -61,6 +66,53 @@ def ratings_file(tmp_path: Path, rng: numpy.random.Generator) -> Path:
     rows = "".join(f"u{u},{10 * i},{s}\n" for u, i, s in zip(user, item, stars))
     path.write_text("userId,movieId,rating\n" + rows)
     return path
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, checksums of the made-up releases, and no way to the outside."""
+    for name, release in list(RELEASES.items()):
+        made_up = dataclasses.replace(
+            release,
+            md5=release.md5 and checksum("md5", release_zip(name)),
+            sha1=release.sha1 and checksum("sha1", FILES[name][release.ratings]),
+        )
+        monkeypatch.setitem(RELEASES, name, made_up)
+    monkeypatch.setattr(releases, "GROUPLENS", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("AUTOREC_DATA", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def server(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server = Server()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setattr(releases, "GROUPLENS", f"http://127.0.0.1:{server.server_port}")
+    yield server
+    server.before.set()
+    server.after.set()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Be a worker of a job, by the environment."""
+    given = {
+        "DMLC_ROLE": "worker",
+        "DMLC_PS_ROOT_URI": "10.0.0.1",
+        "DMLC_PS_ROOT_PORT": "9000",
+        "DMLC_NUM_WORKER": "2",
+        "DMLC_NUM_SERVER": "3",
+        "PS_HEARTBEAT_INTERVAL": "5",
+        "PS_HEARTBEAT_TIMEOUT": "30",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
 
 
 _SOAKED = pytest.StashKey[dict[str, int]]()

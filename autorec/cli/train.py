@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
 import typer
 from tqdm import tqdm
@@ -32,6 +32,9 @@ from .resume import (
     resumable_checkpoints,
     told_how_to_resume,
 )
+
+if TYPE_CHECKING:
+    from ..recommender.estimator import Recommender
 
 
 @with_hyperparameters(after="preset")
@@ -57,6 +60,11 @@ def train_command(
     test: Optional[Path] = typer.Option(None, help="A file of ratings to test on; with --train."),
     duplicates: Literal["error", "last"] = typer.Option(
         "error", help="Refuse a file that has a user's rating of an item twice, or keep the last."
+    ),
+    nonpositive: Optional[Literal["error", "keep"]] = typer.Option(
+        None,
+        help="Refuse ratings of 0 and below, or keep them.  [default: keep, but error where "
+        "--ratings-in is raw]",
     ),
     split: Literal["random", "seq-aware"] = typer.Option(
         "random", help="Hold out random ratings, or each user's last."
@@ -116,6 +124,7 @@ def train_command(
     }
     _check_source(source)
     parameters = preset_parameters(preset, **given(options))
+    source["nonpositive"] = nonpositive or ("keep" if parameters.any_sign else "error")
     if parameters.patience is not None and not validation_ratio:
         raise ConfigurationError("--patience needs validation ratings; give --validation-ratio.")
     name, learned, chooser, held_out = _read_parts(source, separator, parameters.random_state)
@@ -163,7 +172,7 @@ def train_command(
     if cold and not quiet:
         note(
             f"{cold:,} of the held-out ratings are of a user or an item without training ratings; "
-            f"they were predicted {model.cold_prediction:g}"
+            f"they were predicted {_cold(model)}"
         )
     if not quiet:
         note(
@@ -174,6 +183,12 @@ def train_command(
         f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {model.history_.best.epoch} "
         f"epochs; {time.perf_counter() - started:.1f} s in all"
     )
+
+
+def _cold(model: Recommender) -> str:
+    """Say what a model predicts of a user or an item without training ratings."""
+    by_biases = model.cold_rating is None and model.ratings_out == "biases"
+    return "by biased means" if by_biases else f"{model.cold_prediction:g}"
 
 
 def register(app: typer.Typer) -> None:
@@ -207,7 +222,13 @@ def _read_parts(
     """Return the data's name, and the ratings to train on, to choose the epoch and held out."""
     columns, duplicates = source["columns"], source["duplicates"]
     named = None if columns is None else [_column(each) for each in columns.split(",")]
-    read = partial(read_ratings, separator=separator, columns=named, duplicates=duplicates)
+    read = partial(
+        read_ratings,
+        separator=separator,
+        columns=named,
+        duplicates=duplicates,
+        nonpositive=source["nonpositive"],
+    )
     if source["train"] is not None:
         name = _stem(source["train"])
         learned = read(source["train"])

@@ -145,7 +145,7 @@ class Ratings:
             raise RatingsError(
                 f"Row {row + 1} has the rating {ratings.values[row]:g}, and the sign of a rating "
                 "must be 1 to tell it from none: add a constant to all of them, or pass "
-                "nonpositive='keep' to train with an explicit mask."
+                "nonpositive='keep' (--nonpositive keep) to train with an explicit mask."
             )
         return ratings._without_duplicates(duplicates)
 

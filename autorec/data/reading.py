@@ -93,7 +93,9 @@ def read_ratings(
         )
 
 
-def as_ratings(table: object, like: Ratings | None = None) -> Ratings:
+def as_ratings(
+    table: object, like: Ratings | None = None, nonpositive: Nonpositive = "error"
+) -> Ratings:
     """Return a table of ratings as `Ratings`.
 
     Parameters
@@ -103,6 +105,8 @@ def as_ratings(table: object, like: Ratings | None = None) -> Ratings:
         `read_ratings`); a matrix is users x items; a path is read by `read_ratings`.
     like : Ratings, optional
         See `read_ratings`.
+    nonpositive
+        See `Ratings.from_frame`.
 
     Raises
     ------
@@ -115,11 +119,11 @@ def as_ratings(table: object, like: Ratings | None = None) -> Ratings:
         fields = [str(column) for column in table.columns]
         found = _recognise(fields)
         names = dict(zip(("user", "item", "rating", "time"), (table.columns[i] for i in found)))
-        return Ratings.from_frame(table, **names)
+        return Ratings.from_frame(table, **names, nonpositive=nonpositive)
     if issparse(table):
-        return Ratings.from_sparse(table)
+        return Ratings.from_sparse(table, nonpositive)
     if isinstance(table, (str, os.PathLike)):
-        return read_ratings(table, like=like)
+        return read_ratings(table, nonpositive=nonpositive, like=like)
     raise RatingsError(
         f"A {type(table).__name__} is no table of ratings; give a DataFrame, a sparse matrix of "
         "users x items, Ratings or the path of a file."

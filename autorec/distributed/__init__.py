@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING
 from .._lazy import imported_when_used
 
 if TYPE_CHECKING:
-    from .launch import launch as launch
     from .roles import Role as Role
     from .workers import Workers as Workers
 
-__all__ = ["Role", "Workers", "launch"]
+__all__ = ["Role", "Workers"]
 
-__getattr__ = imported_when_used(
-    __name__, {"launch": ("launch",), "roles": ("Role",), "workers": ("Workers",)}
-)
+__getattr__ = imported_when_used(__name__, {"roles": ("Role",), "workers": ("Workers",)})

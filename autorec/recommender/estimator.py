@@ -22,7 +22,7 @@ from .._mxnet import from_any_thread, mx, numpy_semantics
 from ..compute.devices import contexts
 from ..data import ids
 from ..data.interactions import Interactions
-from ..data.ratings import Ratings
+from ..data.ratings import Nonpositive, Ratings
 from ..data.reading import as_ratings
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError, RatingsError
@@ -31,6 +31,7 @@ from ..evaluation.prediction import predict_cells
 from ..evaluation.ranking import Ranking, ranking
 from ..evaluation.top_items import best_items, codes, nearest
 from ..model import AutoRec
+from ..scaling import Scaling
 from ..training.checkpoints import Checkpoint, Checkpoints
 from ..training.history import Epoch, History
 from ..training.loop import fit
@@ -183,7 +184,8 @@ class Recommender(Fitted):
             Itself.
         """
         parameters = self.parameters
-        ratings = as_ratings(ratings)
+        sign: Nonpositive = "keep" if parameters.any_sign else "error"
+        ratings = as_ratings(ratings, nonpositive=sign)
         check_saveable(ratings)
         train = Interactions.from_ratings(ratings, parameters.view)
         parts = (None if part is None else _under(ratings, part) for part in (validation, test))
@@ -197,6 +199,7 @@ class Recommender(Fitted):
         learned.ratings_, learned.inputs_ = ratings, train
         learned.scale_ = float(ratings.values.min()), float(ratings.values.max())
         typical = len(train) / len(train.rated_rows()) if parameters.normalise else None
+        scaling = Scaling.learned(train, parameters.ratings_in, parameters.ratings_out)
         sigma, settings = parameters.init_sigma, parameters.settings()
         common: dict[str, Any] = {
             "init": mx.init.Normal(sigma) if sigma else mx.init.Xavier(),
@@ -220,12 +223,13 @@ class Recommender(Fitted):
                     decoder_activation=parameters.decoder_activation,
                     scale=learned.scale_,
                     typical_count=typical,
+                    scaling=scaling,
                     settings=settings,
                     **common,
                 )
             rate = parameters.finetuning_rate or parameters.learning_rate
             settings = replace(settings, learning_rate=rate)
-        learned.net_ = learned.build_net(train.shape[1], typical)
+        learned.net_ = learned.build_net(train.shape[1], typical, scaling)
         learned.history_ = fit(
             learned.net_,
             train,
@@ -233,7 +237,7 @@ class Recommender(Fitted):
             validation=chooser,
             test=held_out,
             clip=learned._clip(),
-            cold=learned.cold_prediction,
+            cold=learned._cold(),
             start=start,
             on_epoch=on_epoch,
             checkpoints=checkpoints,
@@ -426,7 +430,7 @@ class Recommender(Fitted):
         """
         whole("k", k, least=1)
         _check_unknown(unknown)
-        ratings = as_ratings(test, like=self.ratings_)
+        ratings = as_ratings(test, like=self.ratings_, nonpositive="keep")
         rows, columns = self.ratings_.codes(*ratings.pairs(), unknown)
         errors = accuracy(self._predict(rows, columns), ratings.values)
         low, high = self.scale_
@@ -465,7 +469,10 @@ class Recommender(Fitted):
             If a rating is of a new user in the item view, or a new item in the user view.
         """
         other = "user" if self.view == "item" else "item"
-        merged = self.ratings_.joined(as_ratings(ratings, like=self.ratings_), fixed=other)
+        any_sign = self.parameters.any_sign or (self.ratings_.values <= 0).any()
+        sign: Nonpositive = "keep" if any_sign else "error"
+        found = as_ratings(ratings, like=self.ratings_, nonpositive=sign)
+        merged = self.ratings_.joined(found, fixed=other)
         self.ratings_, self.inputs_ = merged, Interactions.from_ratings(merged, self.view)
         return self
 
@@ -531,11 +538,10 @@ class Recommender(Fitted):
 
     def _predict(self, users: Integers, items: Integers) -> NDArray[np.float32]:
         """Predict the ratings of pairs of codes; one below 0 is of an unknown id."""
-        predicted = np.full(len(users), self.cold_prediction, dtype=np.float32)
+        rows, columns = (items, users) if self.view == "item" else (users, items)
+        predicted = self._fallback(rows, columns)
         known = (users >= 0) & (items >= 0)
-        rows, columns = users[known], items[known]
-        if self.view == "item":
-            rows, columns = columns, rows
+        rows, columns = rows[known], columns[known]
         shape = self.inputs_.shape
         # A pair may repeat; the cells of a matrix do not.
         cells, places = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
@@ -547,10 +553,18 @@ class Recommender(Fitted):
             Interactions(matrix, self.view),
             contexts(self.devices),
             clip=self._clip(),
-            cold=self.cold_prediction,
+            cold=self._cold(),
             compute=self.compute,
         )[places]
         return predicted
+
+    def _fallback(self, rows: Integers, columns: Integers) -> NDArray[np.float32]:
+        """Predict cells from what is known of one of row and column, or of neither."""
+        if self._cold() is not None:
+            return np.full(len(rows), self._cold(), dtype=np.float32)
+        assert self.net_.scaling is not None
+        found = self.net_.scaling.without_net(self.inputs_.matrix, rows, columns)
+        return found.clip(*self.scale_) if self.clip else found
 
     def _with_titles(self, table: pd.DataFrame, titles: Titles | None) -> pd.DataFrame:
         if titles is None:
@@ -564,7 +578,9 @@ class Recommender(Fitted):
                 by_code[place] = title
         return table.assign(title=by_code[self.ratings_.item_codes(table["item"])])
 
-    def build_net(self, columns: int, typical_count: float | None) -> AutoRec:
+    def build_net(
+        self, columns: int, typical_count: float | None, scaling: Scaling | None
+    ) -> AutoRec:
         """Return a net of the shape that the parameters and the scale say, not yet initialised."""
         return AutoRec(
             self.num_hidden,
@@ -575,20 +591,35 @@ class Recommender(Fitted):
             decoder_activation=self.decoder_activation,
             scale=self.scale_,
             typical_count=typical_count,
+            scaling=scaling,
         )
 
     def _clip(self) -> tuple[float, float] | None:
         return self.scale_ if self.clip else None
 
+    def _cold(self) -> float | None:
+        """The one prediction for all that is cold; None where it is not one."""
+        by_net = self.cold_rating is None and self.ratings_out != "raw"
+        return None if by_net else self.cold_prediction
+
     @property
     def cold_prediction(self) -> float:
-        """What is predicted for a user or an item without training ratings."""
-        return sum(self.scale_) / 2 if self.cold_rating is None else self.cold_rating
+        """What is predicted where neither user nor item has a training rating.
+
+        Where `ratings_out` is "biases" and there is no `cold_rating`, what is known of one of the
+        two is added.
+        """
+        if self.cold_rating is not None:
+            return float(self.cold_rating)
+        scaling = self.net_.scaling
+        if scaling is not None and scaling.ratings_out != "raw":
+            return scaling.mean
+        return sum(self.scale_) / 2
 
 
 def _under(ratings: Ratings, part: object) -> Ratings:
     """Return a part under the id maps of a table."""
-    found = as_ratings(part, like=ratings)
+    found = as_ratings(part, like=ratings, nonpositive="keep")
     if found.user_ids is ratings.user_ids and found.item_ids is ratings.item_ids:
         return found
     users, items = ratings.codes(*found.pairs())

@@ -18,11 +18,12 @@ from .._mxnet import from_any_thread, mx
 from .._mxnet import np as mxnp
 from .._storage.folders import MODEL, check_place, locked, read_folder, write_folder
 from .._storage.npz import stored_arrays, write_npz
-from .._storage.params import stored_params, write_params
+from .._storage.params import StoredParameter, stored_params, write_params
 from ..compute.devices import contexts
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
 from ..errors import ConfigurationError, ModelError, RatingsError
+from ..scaling import RatingsIn, RatingsOut, Scaling
 from ..training.history import History
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _WRONG = LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
 #: How long a save waits for another one to the same folder.
 _PATIENCE = 60.0
+#: What a scaling is besides two parameters: numbers, and arrays that are among the weights.
+_SCALING, _COLUMNS = ("mean", "spread", "residual_spread"), ("column_biases", "rated_columns")
 
 
 @from_any_thread
@@ -61,11 +64,13 @@ def save(model: Recommender, folder: Path) -> Path:
         See `check_saveable`.
     """
     ratings: Ratings = model.ratings_
+    scaling: Scaling | None = model.net_.scaling
     check_saveable(ratings)
     body = {
         "config": vars(model.parameters),
         "scale": list(model.scale_),
         "typical_count": model.net_.typical_count,
+        "scaling": None if scaling is None else {name: getattr(scaling, name) for name in _SCALING},
         "users": _listed(ratings.user_ids),
         "items": _listed(ratings.item_ids),
         "sha256_ratings": ratings.checksum(),
@@ -81,6 +86,8 @@ def save(model: Recommender, folder: Path) -> Path:
         arrays["times"] = ratings.times
     parameters = model.net_._collect_params_with_prefix().items()
     weights = {name: parameter.list_data()[0] for name, parameter in parameters}
+    if scaling is not None:
+        weights.update({f"scaling.{name}": mxnp.array(getattr(scaling, name)) for name in _COLUMNS})
     files = {
         "weights.params": lambda file: write_params(file, weights),
         "ratings.npz": lambda file: write_npz(file, arrays, packed=True),
@@ -176,9 +183,13 @@ def _restored(
     columns = model.inputs_.shape[1]
     weights = stored_params(files["weights.params"])
     wanted = _shapes(model.num_hidden, columns)
+    scaled = not model.ratings_in == model.ratings_out == "raw"
+    if scaled:
+        wanted.update({f"scaling.{name}": (columns,) for name in _COLUMNS})
     if {name: stored.shape for name, stored in weights.items()} != wanted:
         raise ValueError("the weights are not of the net's shapes")
-    model.net_ = model.build_net(columns, count)
+    scaling = _scaling(model, body["scaling"], weights) if scaled else None
+    model.net_ = model.build_net(columns, count, scaling)
     # Gradients take as much memory as the weights, and a loaded net is not trained on.
     model.net_.collect_params().setattr("grad_req", "null")
     for name, parameter in model.net_._collect_params_with_prefix().items():
@@ -218,6 +229,18 @@ def _shapes(num_hidden: int | Sequence[int], columns: int) -> dict[str, tuple[in
     for name, inside, outside in zip(names, [columns, *sizes], [*sizes, columns]):
         shapes.update({f"{name}.weight": (outside, inside), f"{name}.bias": (outside,)})
     return shapes
+
+
+def _scaling(model: Recommender, numbers: Any, weights: Mapping[str, StoredParameter]) -> Scaling:
+    found = {name: _number(numbers[name]) for name in _SCALING}
+    if found["spread"] <= 0 or found["residual_spread"] <= 0:
+        raise ValueError("a spread is not above 0")
+    columns = {name: weights[f"scaling.{name}"].read() for name in _COLUMNS}
+    if not all(np.isfinite(each).all() for each in columns.values()):
+        raise ValueError("a bias is no finite number")
+    kinds: tuple[RatingsIn, RatingsOut] = model.ratings_in, model.ratings_out
+    spreads = found["mean"], found["spread"], found["residual_spread"]
+    return Scaling(*kinds, *spreads, *(columns[name] for name in _COLUMNS))
 
 
 def _number(value: object) -> float:

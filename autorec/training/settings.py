@@ -18,7 +18,7 @@ from .._bounds import LARGEST, real, whole
 from ..compute import Compute
 from ..errors import ConfigurationError
 
-Loss = Literal["mean", "sum"]
+Loss = Literal["mean", "sum", "rating"]
 
 Value = TypeVar("Value")
 
@@ -72,16 +72,21 @@ class Settings:
     ----------
     num_epochs, batch_size : int
         Passes over the rows, and rows per step; the last step of a pass may have fewer.
-    loss : {"mean", "sum"}
-        Both count only the rated cells of a row and differ in what they divide by: "mean" is the
-        section's, half the sum of squared errors over the number of all the row's cells, rated or
-        not; "sum" is the paper's, the sum itself. See the notes of `fit`.
+    loss : {"mean", "sum", "rating"}
+        Each counts only the rated cells of a row, and they differ in what they divide by: "mean"
+        is the section's, half the sum of squared errors over the number of all the row's cells,
+        rated or not; "sum" is the paper's, the sum itself; "rating" is the sum over the mean
+        number of ratings of a row, which makes the objective the mean squared error of a rating
+        and the decay. Errors are in the unit of the net's outputs, spreads of the ratings where a
+        `Scaling` makes them so. See the notes of `fit`.
     optimizer : str
         One of Gluon's, by name.
     learning_rate, learning_rate_decay : float
         Epoch n uses ``learning_rate * learning_rate_decay ** (n - 1)``.
     weight_decay : float
-        The optimizer adds weight_decay times the parameter to its gradient.
+        The optimizer adds weight_decay times the parameter to its gradient. What it is in the
+        paper's λ is in the notes of `fit`; with the loss "rating" it means the same for any number
+        of rows and any unit of the ratings.
     decay_biases : bool
         Whether biases decay too, as in the section, or only the weight matrices, as in the paper.
     decay_power : float
@@ -110,7 +115,8 @@ class Settings:
     batch_size: int = setting(256, "Rows per step.", least=1)
     loss: Loss = setting(
         "mean",
-        "Squared errors at the rated cells: half their sum over all cells of a row, or their sum.",
+        "Squared errors at the rated cells of a row: half their sum over all its cells, as the "
+        "section; their sum, as the paper; or their sum over the mean number of ratings.",
     )
     optimizer: str = setting("adam", "One of Gluon's.", choices=_OPTIMIZERS)
     learning_rate: float = setting(0.002, "The learning rate.", flag="--lr", above=0)

@@ -12,7 +12,7 @@ from .._arrays import Integers
 from .._mxnet import Array, Context, Parameter, autograd, np
 from .._storage.state import State, check_like
 from ..compute import choice
-from ..compute.sparse import Cells, Weight, input_values, matrices, rated_cells
+from ..compute.sparse import Cells, Weight, baseline, input_values, matrices, rated_cells
 from ..data.interactions import Interactions
 from ..distributed.workers import Workers
 from ..model import AutoRec
@@ -51,7 +51,7 @@ class SparseSteps:
     ) -> None:
         self.workers = workers or Workers()
         self.net, self.train, self.contexts = net, train, contexts
-        self.scale = loss_scale(settings, train.shape[1])
+        self.scale = loss_scale(settings, train, net)
         self._gradient: Any = None  # an array to use again, of the kind that the cells make
         self._decays: Array | None = None
         self._adam: _Adam | None = None
@@ -207,8 +207,9 @@ def _backward(
         code = net.code(sums)
     outputs = cells.at(code, decoder, net.decoder.bias.data(context))
     outputs.attach_grad()
+    added = baseline(net, cells, cells)
     with autograd.record():
-        errors = np.square(net.rating(outputs) - ratings)
+        errors = np.square(net.rating(outputs, added) - ratings)
         loss = errors * scale
     loss.backward()
     code.backward(cells.product(outputs.grad, decoder))

@@ -1,0 +1,176 @@
+"""The commands on a saved model, as a person or a pipe would use them."""
+
+import io
+import json
+import sys
+
+import numpy
+import pandas as pd
+import pytest
+
+from autorec import Recommender
+from autorec.cli import app as cli
+from autorec.cli import model as model_commands
+
+
+def table() -> pd.DataFrame:
+    rng = numpy.random.default_rng(0)
+    item, user = (rng.random((30, 20)) < 0.5).nonzero()
+    rating = 1 + (item + user) % 5
+    return pd.DataFrame({"user": user + 1, "item": [f"film [{i}]" for i in item], "rating": rating})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a run, its model, and files of ratings, pairs and titles."""
+    folder = tmp_path_factory.mktemp("commands")
+    rows = table().sample(frac=1, random_state=0)
+    model = Recommender(num_hidden=4, num_epochs=3, devices="cpu").fit(rows[40:])
+    (folder / "run").mkdir()
+    model.save(folder / "run" / "model")
+    rows[:40].to_csv(folder / "test.csv", index=False)
+    rows[:5][["item", "user"]].to_csv(folder / "pairs.csv", index=False)
+    (folder / "titles.csv").write_text('item,title\n"film [1]",Léon: The Professional\n')
+    return folder
+
+
+@pytest.fixture
+def run(place, monkeypatch, capsys):
+    """Run a command in that folder; return its exit code and what it wrote."""
+
+    def run(*arguments):
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", ["autorec", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return end.value.code or 0, out, err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def model(place):
+    return Recommender.load(place / "run" / "model")
+
+
+def test_evaluate(run, model, place):
+    code, out, err = run("evaluate", "run", "--ratings", "test.csv", "-k", 5)
+    assert (code, err) == (0, "")
+    found = pd.read_csv(io.StringIO(out)).set_index("measure")["value"]
+    expected = model.evaluate(place / "test.csv", k=5)
+    assert found["RMSE"] == pytest.approx(expected.errors.rmse, rel=1e-5)
+    assert found["NDCG@5"] == pytest.approx(expected.ranking.ndcg, rel=1e-5)
+    assert found["ratings"] == 40
+
+
+def test_a_measure_has_the_length_that_its_lists_can_have(run):
+    code, out, _ = run("evaluate", "run", "--ratings", "test.csv", "-k", 100_000)
+    assert code == 0
+    assert "precision@30," in out
+    assert "100000" not in out
+
+
+def test_one_text_among_the_pairs_leaves_the_others_known(run, place, model):
+    (place / "mixed.csv").write_text("user,item\n3,film [1]\nx,film [2]\n0004,film [3]\n")
+    arguments = "predict", "run", "--pairs", "mixed.csv", "--unknown", "fallback"
+    code, out, err = run(*arguments, "--format", "json")
+    assert code == 0
+    assert "Row 2 asks for the user 'x', which cannot be in these ratings" in err
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["user"] for line in lines] == [3, "x", 4]
+    expected = model.predict([3, 4], ["film [1]", "film [3]"])
+    numpy.testing.assert_allclose([lines[0]["rating"], lines[2]["rating"]], expected, atol=1e-5)
+    code, _, err = run("predict", "run", "--pairs", "mixed.csv")
+    assert code == 2
+    assert "no user 'x' in the ratings, whose user ids are whole numbers (row 2" in err
+
+
+def test_predict_to_a_pipe_and_to_a_file(run, model, place):
+    code, out, _ = run("predict", "run/model", "--pairs", "pairs.csv")
+    found = pd.read_csv(io.StringIO(out))
+    assert code == 0
+    assert list(found.columns) == ["user", "item", "rating"]
+    numpy.testing.assert_allclose(
+        found["rating"], model.predict(found.user, found["item"]), atol=1e-4
+    )
+    code, out, _ = run(
+        "predict", "run", "--pairs", "pairs.csv", "-o", "out.jsonl", "--format", "json"
+    )
+    assert (code, out) == (0, "")
+    lines = [json.loads(line) for line in (place / "out.jsonl").read_text().splitlines()]
+    assert [line["user"] for line in lines] == found["user"].tolist()
+
+
+def test_recommend(run, model):
+    code, out, _ = run(
+        "recommend", "run", "--user", 3, "--user", 1, "-k", 4, "--titles", "titles.csv"
+    )
+    found = pd.read_csv(io.StringIO(out))
+    assert code == 0
+    assert list(found.columns) == ["user", "rank", "item", "rating", "title"]
+    assert found["item"].tolist() == model.recommend([3, 1], k=4)["item"].tolist()
+    code, out, _ = run("recommend", "run", "--all", "-k", 1, "--format", "json")
+    assert [json.loads(line)["user"] for line in out.splitlines()] == list(range(1, 21))
+
+
+def test_similar_on_a_terminal(run, monkeypatch):
+    arguments = "similar", "run", "--item", "film [2]", "-k", 3, "--titles", "titles.csv"
+    code, out, _ = run(*arguments, "--format", "table")
+    assert code == 0
+    assert "similarity" in out
+    assert "film [" in out, "brackets are no markup"
+    assert "nan" in out or "Léon" in out
+
+
+def test_inspect(run):
+    code, out, _ = run("inspect", "run")
+    found = pd.read_csv(io.StringIO(out)).set_index("what")["value"]
+    assert code == 0
+    assert (found["users"], found["num_hidden"]) == ("20", "4")
+    assert "mxnet version" in found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["recommend", "run"], "Name a user with --user, or ask for everybody with --all"),
+        (["recommend", "run", "--user", "99"], "There is no user 99 in the ratings"),
+        (
+            ["recommend", "run", "--user", "Ann"],
+            "no user 'Ann' in the ratings, whose user ids are whole",
+        ),
+        (["similar", "run", "--item", "film"], "There is no item 'film' in the ratings"),
+        (["inspect", "nowhere"], "nowhere holds no model"),
+        (["predict", "run", "--pairs", "nowhere.csv"], "nowhere.csv does not exist"),
+        (["predict", "run", "--pairs", "titles.csv"], "There is no user"),
+        (
+            ["evaluate", "run", "--ratings", "titles.csv"],
+            "titles.csv: The first line has 2 fields, too few for user, item",
+        ),
+        (["evaluate", "run"], "Missing option '--ratings'"),
+        (["data", "2m"], "2m"),
+    ],
+)
+def test_the_wrong_thing_gets_one_sentence_and_exit_code_2(run, arguments, sentence):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert len(err.splitlines()) == 1
+
+
+def test_data_describes_what_it_checked(run, ml_100k):
+    code, out, _ = run("data", "100k", "--data", ml_100k)
+    found = pd.read_csv(io.StringIO(out)).set_index("what")["value"]
+    assert code == 0
+    assert (found["ratings"], found["users"], found["items"]) == ("100000", "943", "1682")
+    assert found["rated"] == "1997-09-20 to 1998-04-22"
+
+
+def test_every_command_is_told_of_in_the_help(run):
+    code, out, _ = run("--help")
+    assert code == 0
+    for name in ("train", "reproduce", "evaluate", "predict", "recommend", "similar", "inspect",
+                 "export", "data"):  # fmt: skip
+        assert f"  {name} " in out
+    assert model_commands.__doc__
