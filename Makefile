@@ -15,7 +15,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help train test soak oracle notebook bench lint constraints clean
+.PHONY: help train test soak oracle notebook docs bench lint constraints clean
 
 # A lock has both flavours of MXNet. They go into the same folder, so what belongs to the other one
 # is left out.
@@ -26,6 +26,7 @@ OTHER       := $(or $(OTHER_$(MXNET)),$(error MXNET is cpu or cu112, not $(MXNET
 # The section's library, d2l, pins releases of 2023. What needs it has an environment of its own.
 INSTALLED   := $(VENV)/.installed-main-$(MXNET)
 BESIDE_D2L  := $(VENV)-notebook/.installed-notebook-$(MXNET)
+SPHINX      := $(VENV)-docs/.installed-docs-$(MXNET)
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.* ## (.*)/make \1\t\2/p' Makefile | expand -t 20
@@ -47,6 +48,10 @@ notebook: $(BESIDE_D2L) ## open the notebook (Python 3.9 to 3.11)
 	@$(call needs,$(<D)/bin/jupyter,Python 3.9 to 3.11,python3.11)
 	$(<D)/bin/jupyter notebook notebooks/autorec.ipynb
 
+docs: $(SPHINX) ## build the documentation site in build/docs (Python 3.11)
+	@$(<D)/bin/sphinx-build -qW --keep-going -b html docs build/docs
+	echo "The site is in build/docs: open build/docs/index.html."
+
 bench: $(BESIDE_D2L) ## measure time and memory, e.g. ARGS="epochs --set ML-1M" or ARGS=--help
 	@$(<D)/bin/python -m benchmarks $(ARGS)
 
@@ -64,24 +69,27 @@ constraints: ## resolve locks/ and constraints.txt again; ARGS=--upgrade moves t
 	"$$python" -m venv "$$room"
 	"$$room/bin/python" -m $(install) --requirement locks/tools.txt
 	resolve() {
-	    "$$room/bin/uv" pip compile --quiet --universal --python-version 3.9 --generate-hashes \
+	    "$$room/bin/uv" pip compile --quiet --generate-hashes \
 	        --only-binary :all: --no-annotate --no-emit-index-url \
 	        --custom-compile-command 'make constraints' $(ARGS) \
 	        --output-file "locks/$$1.txt" "$${@:2}" >/dev/null
 	}
 	library=(--constraint locks/tools.txt pyproject.toml \
 	    $(foreach extra,cpu cu112 fast onnx tune compare test dev,--extra $(extra)))
-	resolve tools --group tools
-	resolve main "$${library[@]}"
-	resolve notebook "$${library[@]}" --extra notebook
+	each_python=(--universal --python-version 3.9)
+	resolve tools "$${each_python[@]}" --group tools
+	resolve main "$${each_python[@]}" "$${library[@]}"
+	resolve notebook "$${each_python[@]}" "$${library[@]}" --extra notebook
+	resolve docs --python-version 3.11 --python-platform linux \
+	    --constraint locks/main.txt pyproject.toml $(foreach extra,cpu cu112 docs,--extra $(extra))
 	# pip takes hashes among constraints for a demand that all has them, your own package, too.
 	sed -nE '/^ +--hash/d; s/ \\$$//; p' locks/main.txt >constraints.txt
 
 clean: ## remove the environments and caches; runs/ stays
-	@for folder in $(VENV) $(VENV)-notebook .venv-3.12; do
+	@for folder in $(VENV) $(VENV)-notebook $(VENV)-docs .venv-3.12; do
 	    [ ! -e $$folder/pyvenv.cfg ] || rm -rf $$folder
 	done
-	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist docs/notebooks *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find autorec benchmarks notebooks tests \
 	    '(' -name __pycache__ -o -name .ipynb_checkpoints ')' -prune -exec rm -rf {} +
 
@@ -89,7 +97,9 @@ clean: ## remove the environments and caches; runs/ stays
 # Nothing is built from source, since that would fetch what it is built with unpinned.
 $(INSTALLED): locks/main.txt locks/tools.txt pyproject.toml Makefile
 $(BESIDE_D2L): locks/notebook.txt locks/tools.txt pyproject.toml Makefile
-$(INSTALLED) $(BESIDE_D2L):
+$(SPHINX): locks/docs.txt locks/tools.txt pyproject.toml Makefile
+$(SPHINX): PYTHON := python3.11
+$(INSTALLED) $(BESIDE_D2L) $(SPHINX):
 	@$(find_python)
 	venv=$(@D)
 	if [ -e $$venv ] && [ ! -e $$venv/pyvenv.cfg ]; then

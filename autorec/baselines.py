@@ -13,12 +13,13 @@ from typing import Protocol
 import numpy
 from numpy.typing import NDArray
 
-from ._arrays import Floats, Integers
+from ._arrays import Integers
 from ._bounds import MOST_SEED, real, whole
 from ._fitted import Fitted
 from ._mxnet import Array, Block, Context, from_any_thread, mx, nn, np, numpy_semantics
 from ._storage.state import State
 from .compute.devices import contexts, split_rows
+from .data.biases import bias, biased_means
 from .data.ratings import Ratings
 from .errors import ConfigurationError
 from .evaluation.accuracy import accuracy
@@ -62,7 +63,7 @@ class Means(Fitted):
         learned.ratings_ = ratings
         codes, size = learned._codes(ratings.users, ratings.items)
         total = ratings.values.mean(dtype=numpy.float64)
-        learned.means_ = total + _offsets(codes, ratings.values - total, size, 0.0)
+        learned.means_ = total + bias(codes, ratings.values - total, size, 0.0)
         self._adopt(learned)
         return self
 
@@ -84,15 +85,14 @@ class Means(Fitted):
 class BiasedMeans(Fitted):
     """Predict r̂ = μ + b_u + b_i, the offsets of user and item regularised (Koren 2009).
 
-    Minimises Σ (r - μ - b_u - b_i)² + λ_u Σ b_u² + λ_i Σ b_i² by turns, which is exact for each
-    side given the other.
+    Minimises Σ (r - μ - b_u - b_i)² + λ_u Σ b_u² + λ_i Σ b_i² by alternating least squares.
 
     Parameters
     ----------
     user_regularisation, item_regularisation : float
-        λ_u and λ_i, at least 0: about as many ratings of no offset added to each.
+        λ_u and λ_i, at least 0: each counts as so many ratings without an offset.
     num_sweeps : int
-        Turns of users and items.
+        Alternations of users and items.
     """
 
     user_regularisation: float = 5.0
@@ -110,23 +110,14 @@ class BiasedMeans(Fitted):
         _check(ratings)
         learned = copy.copy(self)
         learned.ratings_ = ratings
-        learned.mean_ = float(ratings.values.mean(dtype=numpy.float64))
-        rest = ratings.values - learned.mean_
-        users, items = ratings.users, ratings.items
-        learned.user_offsets_ = numpy.zeros(ratings.num_users)
-        for _ in range(self.num_sweeps):
-            learned.item_offsets_ = _offsets(
-                items,
-                rest - learned.user_offsets_[users],
-                ratings.num_items,
-                self.item_regularisation,
-            )
-            learned.user_offsets_ = _offsets(
-                users,
-                rest - learned.item_offsets_[items],
-                ratings.num_users,
-                self.user_regularisation,
-            )
+        learned.mean_, learned.user_offsets_, learned.item_offsets_ = biased_means(
+            ratings.users,
+            ratings.items,
+            ratings.values,
+            (ratings.num_users, ratings.num_items),
+            (self.user_regularisation, self.item_regularisation),
+            self.num_sweeps,
+        )
         self._adopt(learned)
         return self
 
@@ -170,7 +161,7 @@ class BiasedMF(Fitted):
     num_epochs, batch_size, learning_rate, learning_rate_decay, weight_decay, patience
         See `fit`, a row being a rating; the decay is on all but μ.
     init_sigma : float
-        Standard deviation of the first factors and biases.
+        Standard deviation of the initial factors and biases.
     clip : bool
         Whether predictions are kept within the scale of the training ratings.
     devices, random_state
@@ -297,16 +288,6 @@ class _PairSteps:
 
 def _half_square(predictions: Array, ratings: Array) -> Array:
     return np.square(predictions - ratings) / 2
-
-
-def _offsets(
-    codes: Integers, values: Floats, size: int, regularisation: float
-) -> NDArray[numpy.float64]:
-    """Return the sum of each code's values over their number plus the regularisation."""
-    sums = numpy.bincount(codes, weights=values, minlength=size)
-    counts = numpy.bincount(codes, minlength=size) + regularisation
-    result: NDArray[numpy.float64] = sums / numpy.maximum(counts, 1e-12)
-    return result
 
 
 def _check(ratings: Ratings) -> None:

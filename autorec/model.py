@@ -9,6 +9,7 @@ from ._arrays import Floats
 from ._bounds import real, whole
 from ._mxnet import Array, Block, Dense, Sequential, autograd, nn, np, numpy_semantics
 from .errors import ConfigurationError
+from .scaling import DAMPING, Scaling
 
 Counts = TypeVar("Counts", Array, Floats)
 
@@ -48,6 +49,9 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         A row of n ratings goes in as r · sqrt(typical_count / n), as SVD++ (Koren 2008) weighs the
         sum over a user's items, so that long rows do not drive the code to its ends; r itself goes
         in by default, as in the paper.
+    scaling : Scaling, optional
+        How ratings go in and come out, so that f need not know their unit; by default as they are,
+        as in the paper. A row without ratings then gets what the output is else added to.
 
     Attributes
     ----------
@@ -80,6 +84,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         input_dropout: float = 0.0,
         scale: tuple[float, float] | None = None,
         typical_count: float | None = None,
+        scaling: Scaling | None = None,
     ) -> None:
         whole("num_users", num_users, least=1)
         real("dropout", dropout, least=0, below=1)
@@ -92,7 +97,9 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         self.decoder = dense(num_users, decoder_activation)
         self.dropout: Block = nn.Dropout(dropout)
         self.input_dropout: Block = nn.Dropout(input_dropout)
-        self.typical_count = typical_count
+        self.typical_count, self.scaling = typical_count, scaling
+        if scaling is not None and scale is not None:
+            scale = scaling.outputs(scale)
         self.stretch = _stretch(decoder_activation, scale)
 
     @numpy_semantics()
@@ -114,6 +121,8 @@ class AutoRec(nn.Block):  # type: ignore[misc]
             gradient.
         """
         prediction = self.decode(self.encode(ratings, mask))
+        if self.scaling is not None:
+            prediction = self._unscaled(prediction, ratings, mask)
         if autograd.is_training():
             return prediction * (np.sign(ratings) if mask is None else mask)
         return prediction
@@ -125,7 +134,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
 
     @numpy_semantics()
     def decode(self, code: Array) -> Array:
-        """Return the predictions f(W c + b) from codes, shape (batch, num_users)."""
+        """Return the outputs f(W c + b) from codes, shape (batch, num_users)."""
         return self._stretched(self.decoder(code))
 
     # The two halves of encode and decode, for those who compute the large products V r and W c
@@ -140,9 +149,17 @@ class AutoRec(nn.Block):  # type: ignore[misc]
             code = layer(code)
         return self.dropout(code)
 
-    def rating(self, sums: Array) -> Array:
-        """Return predictions f(W c + b) from the sums W c + b at any cells, of any shape."""
-        return self._stretched(sums if self.decoder.act is None else self.decoder.act(sums))
+    def rating(self, sums: Array, baseline: Array | None = None) -> Array:
+        """Return predictions from the sums W c + b at any cells, of any shape.
+
+        Parameters
+        ----------
+        sums : ndarray of float32
+        baseline : ndarray of float32, of the same shape
+            Where there is a scaling: what it adds the outputs to.
+        """
+        output = self._stretched(sums if self.decoder.act is None else self.decoder.act(sums))
+        return output if baseline is None else baseline + self.output_spread * output
 
     # Gluon's own methods make and take arrays of the kind that the thread is set to.
     initialize = numpy_semantics()(nn.Block.initialize)
@@ -150,11 +167,19 @@ class AutoRec(nn.Block):  # type: ignore[misc]
     save_parameters = numpy_semantics()(nn.Block.save_parameters)
 
     def normalise(self, ratings: Array, mask: Array | None = None) -> Array:
-        """Return rows as they go in: each times its `row_factors`."""
-        if self.typical_count is None:
+        """Return rows as they go in: scaled, and each times its `row_factors`."""
+        if self.typical_count is None and self.scaling is None:
             return ratings
-        counts = np.abs(np.sign(ratings) if mask is None else mask).sum(axis=1, keepdims=True)
-        return ratings * self.row_factors(np.maximum(counts, 1))
+        mask = np.abs(np.sign(ratings)) if mask is None else mask
+        rows = ratings
+        if self.scaling is not None:
+            offset, by_biases, spread, shift = self.scaling.going_in
+            biases = self._biases(ratings, mask) if by_biases else 0.0
+            rows = ((ratings - offset - biases) / spread + shift) * mask
+        if self.typical_count is None:
+            return rows
+        counts = mask.sum(axis=1, keepdims=True)
+        return rows * self.row_factors(np.maximum(counts, 1))
 
     def row_factors(self, counts: Counts) -> Counts | float:
         """Return the factors of rows with n ratings, n at least 1: sqrt(typical_count / n)."""
@@ -165,6 +190,33 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         """The encoder's dense layers, first to last; one in the paper's model."""
         single = hasattr(self.encoder, "weight")
         return list(cast("Iterable[Dense]", [self.encoder] if single else self.encoder))
+
+    @property
+    def output_spread(self) -> float:
+        """How far a change of the output by 1 changes a prediction."""
+        return 1.0 if self.scaling is None else self.scaling.coming_out[-1]
+
+    def _unscaled(self, outputs: Array, ratings: Array, mask: Array | None) -> Array:
+        assert self.scaling is not None
+        if self.scaling.ratings_out == "raw":
+            return outputs
+        mask = np.abs(np.sign(ratings)) if mask is None else mask
+        offset, by_biases, spread = self.scaling.coming_out
+        baseline = offset + (self._biases(ratings, mask) if by_biases else 0.0)
+        # Of a row or a column without ratings the net has learned nothing.
+        known = np.minimum(mask.sum(axis=1, keepdims=True), 1)
+        known = known * self._columns("rated_columns", mask)
+        return baseline + spread * known * outputs
+
+    def _biases(self, ratings: Array, mask: Array) -> Array:
+        """Return b + c of every cell, see `Scaling`."""
+        assert self.scaling is not None
+        columns = self._columns("column_biases", ratings)
+        rest = ((ratings - self.scaling.mean - columns) * mask).sum(axis=1, keepdims=True)
+        return rest / (mask.sum(axis=1, keepdims=True) + DAMPING) + columns
+
+    def _columns(self, name: str, like: Array) -> Array:
+        return np.array(getattr(self.scaling, name), ctx=like.ctx)
 
     def _stretched(self, outputs: Array) -> Array:
         offset, factor = self.stretch

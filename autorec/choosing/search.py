@@ -116,7 +116,7 @@ def tune(
 ) -> Tuning:
     """Search for the settings that predict ratings best which were held out of those given.
 
-    The first trials are presets, then Optuna proposes (TPE, Bergstra et al. 2011). A trial ends
+    The first trials are `STARTS`, then Optuna proposes (TPE, Bergstra et al. 2011). A trial ends
     once the validation RMSE falls no more. It is pruned, given up early, if after 8, 16, 32, ...
     epochs it is not in the better half of those that came as far (successive halving, Li et al.
     2020).

@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import ConfigurationError, DataCorruptError
-from ..recommender.presets import preset_parameters
 from .space import LEAST_EPOCHS, STARTS, OneOf, Searched
 
 try:
@@ -68,7 +67,7 @@ def open_study(journal: Path | None) -> optuna.Study:
 def begin_study(
     journal: Path | None, asked: Mapping[str, object], space: Mapping[str, Searched]
 ) -> optuna.Study:
-    """Return a new study, whose first trials are to be the presets.
+    """Return a new study, whose first trials are to be `STARTS`.
 
     Parameters
     ----------
@@ -89,12 +88,11 @@ def begin_study(
     study = open_study(journal)
     study.set_user_attr("asked", dict(asked))
     seen: list[dict[str, object]] = []
-    for preset, changes in STARTS:
-        wanted = {**vars(preset_parameters(preset)), **changes}
-        start = {name: wanted[name] for name, each in space.items() if wanted[name] in each}
-        if start not in seen:
-            seen.append(start)
-            study.enqueue_trial(start, user_attrs={"preset": preset})
+    for start in STARTS:
+        wanted = {name: start[name] for name, each in space.items() if start.get(name) in each}
+        if wanted not in seen:
+            seen.append(wanted)
+            study.enqueue_trial(wanted, user_attrs={"start": True})
     return study
 
 

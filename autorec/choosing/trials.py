@@ -143,7 +143,7 @@ def _score(task: Task, trial: optuna.Trial, check: Callable[[], None]) -> tuple[
                 fallen = lowest
             if not found:  # the first of the parts
                 trial.report(lowest[0], epoch.epoch)
-                if trial.should_prune() and "preset" not in trial.user_attrs:
+                if trial.should_prune() and "start" not in trial.user_attrs:
                     raise optuna.TrialPruned
             check()
             if epoch.epoch >= fallen[1] + PATIENCE:

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import typer
 
@@ -45,32 +45,35 @@ def recall_options(context: typer.Context, folder: Optional[Path]) -> Optional[P
     """
     if folder is not None:
         context.obj = found = Checkpoints(folder / CHECKPOINTS).latest()
-        if found is None or not are_options(found.note):
+        options = None if found is None else remembered_options(found.note)
+        if options is None:
             raise ConfigurationError(
                 f"{folder} has no checkpoint of autorec train to go on from; runs with "
                 "--checkpoint-every leave some."
             )
-        context.default_map = remembered_options(found.note)
+        context.default_map = options
     return folder
 
 
-def remembered_options(note: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options of a note, with their paths as they are from here."""
-    options = dict(note["options"])
+def remembered_options(note: object) -> dict[str, object] | None:
+    """Return the options of a note of `note_of_options`, with their paths as they are from here.
+
+    None where it is no such note; it may be a stranger's.
+    """
+    if not isinstance(note, Mapping):
+        return None
+    options, start = note.get("options"), note.get("cwd")
+    if not isinstance(options, dict) or not isinstance(start, str):
+        return None
+    if not all(isinstance(each, (str, int, float, type(None))) for each in options.values()):
+        return None
+    found = dict(options)
     for name in ("data", "ratings", "train", "test", "settings"):
         # Standard input is no file; what it had has to be piped in again.
-        given = str(options.get(name) or "-")
+        given = str(found.get(name) or "-")
         if given != "-" and not os.path.isabs(given):
-            options[name] = os.path.relpath(os.path.join(note["cwd"], given))
-    return options
-
-
-def are_options(note: Mapping[str, Any]) -> bool:
-    """Return whether a note, which may be a stranger's, is one of `note_of_options`."""
-    options = note.get("options")
-    if not isinstance(options, dict) or not isinstance(note.get("cwd"), str):
-        return False
-    return all(isinstance(each, (str, int, float, type(None))) for each in options.values())
+            found[name] = os.path.relpath(os.path.join(start, given))
+    return found
 
 
 def refuse_other_options(context: typer.Context, allowed: Sequence[str]) -> None:
@@ -119,7 +122,7 @@ def resumable_checkpoints(
     return Checkpoints(folder / CHECKPOINTS, every, note=note_of_options(context))
 
 
-def note_of_options(context: typer.Context) -> dict[str, Any]:
+def note_of_options(context: typer.Context) -> dict[str, object]:
     """Return the options of a run, and the folder from which their relative paths start."""
     options = {
         option: str(value) if isinstance(value, Path) else value
@@ -133,7 +136,7 @@ def note_of_options(context: typer.Context) -> dict[str, Any]:
 def told_how_to_resume(
     folder: Path, checkpoints: Checkpoints | None, kvstore: str | None
 ) -> Iterator[None]:
-    """Have Ctrl-C say how to go on with a run that has left a checkpoint.
+    """On Ctrl-C, say how to resume a run that has left a checkpoint.
 
     Parameters
     ----------
@@ -142,7 +145,7 @@ def told_how_to_resume(
     checkpoints : Checkpoints or None
         From `resumable_checkpoints`.
     kvstore : str or None
-        That of the job which the run is part of; None where it is alone.
+        Of the job that the run is part of; None for a run by itself.
     """
     try:
         yield

@@ -17,6 +17,7 @@ from ..data.splits import given_split, last_split, random_split
 from ..errors import ConfigurationError
 
 Duplicates = Literal["error", "last"]
+Nonpositive = Literal["error", "keep"]
 Split = Literal["random", "seq-aware"]
 
 DATASET = typer.Option(None, help="A MovieLens release by its name.  [default: ml-100k]")
@@ -25,18 +26,23 @@ DATA = typer.Option(
 )
 RATINGS = typer.Option(
     None,
-    help="A file of ratings instead (- for stdin): user, item, rating and perhaps time a line.",
+    help="A file with a rating per line instead (- for stdin): user, item, rating[, time].",
 )
 COLUMNS = typer.Option(
     None, help="Columns of user, item, rating[, time] in the file: names, or positions from 0."
 )
 SEPARATOR = typer.Option(
-    None, help="What stands between the columns.  [default: found in the first line]"
+    None, help="The separator of the columns.  [default: found in the first line]"
 )
 TRAIN = typer.Option(None, help="A file of ratings to train on; with --test.")
 TEST = typer.Option(None, help="A file of ratings to test on; with --train.")
 DUPLICATES = typer.Option(
     "error", help="Refuse a file that has a user's rating of an item twice, or keep the last."
+)
+NONPOSITIVE = typer.Option(
+    None,
+    help="Refuse ratings of 0 and below, or keep them.  [default: keep, but error where "
+    "--ratings-in is raw]",
 )
 SPLIT = typer.Option("random", help="Hold out random ratings, or each user's last.")
 TEST_RATIO = typer.Option(0.1, help="The share that a random split holds out.")
@@ -84,6 +90,7 @@ class Source:
     train: Path | None = None
     test: Path | None = None
     duplicates: Duplicates = "error"
+    nonpositive: Nonpositive = "error"
     split: Split = "random"
     test_ratio: float = 0.1
 
@@ -139,7 +146,11 @@ class Source:
     def _read(self) -> Any:
         named = None if self.columns is None else [_column(c) for c in self.columns.split(",")]
         return partial(
-            read_ratings, separator=self.separator, columns=named, duplicates=self.duplicates
+            read_ratings,
+            separator=self.separator,
+            columns=named,
+            duplicates=self.duplicates,
+            nonpositive=self.nonpositive,
         )
 
 

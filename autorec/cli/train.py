@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 from tqdm import tqdm
@@ -34,6 +34,7 @@ from .source import (
     DATA,
     DATASET,
     DUPLICATES,
+    NONPOSITIVE,
     RATINGS,
     SEPARATOR,
     SPLIT,
@@ -41,10 +42,14 @@ from .source import (
     TEST_RATIO,
     TRAIN,
     Duplicates,
+    Nonpositive,
     Source,
     Split,
     has_seen,
 )
+
+if TYPE_CHECKING:
+    from ..recommender.estimator import Recommender
 
 
 @with_hyperparameters(after="preset")
@@ -58,17 +63,20 @@ def train_command(
     train: Optional[Path] = TRAIN,
     test: Optional[Path] = TEST,
     duplicates: Duplicates = DUPLICATES,
+    nonpositive: Optional[Nonpositive] = NONPOSITIVE,
     split: Split = SPLIT,
     test_ratio: float = TEST_RATIO,
     validation_ratio: float = typer.Option(
-        0.0, help="The share of the training ratings that chooses the epoch; 0 for the last epoch."
+        0.0,
+        help="The share of the training ratings held out to choose the epoch; 0 for the last.",
     ),
     settings: Optional[Path] = typer.Option(
         None, help="A settings.json of autorec tune: the values of what is not given below."
     ),
     preset: Optional[str] = typer.Option(
         None,
-        help="section, paper or best: the values of what is not given below.  [default: section]",
+        help="section, paper or best: the values of the options below that are not given.  "
+        "[default: section]",
     ),
     kvstore: Optional[KVStoreName] = typer.Option(
         None,
@@ -104,9 +112,6 @@ def train_command(
         refuse_other_options(context, ("resume", "epochs", "kvstore", "quiet"))
     if settings is not None and preset is not None:
         raise ConfigurationError("--settings and --preset both give all values; leave one out.")
-    source = Source(
-        dataset, data, ratings, columns, separator, train, test, duplicates, split, test_ratio
-    )
     if not 0 <= validation_ratio < 1:
         raise ConfigurationError(
             f"--validation-ratio must be between 0 and 1, not {validation_ratio:g}."
@@ -117,6 +122,19 @@ def train_command(
         parameters = preset_parameters(preset, **given(options))
     else:
         parameters = Parameters(**{**chosen.parameters, **given(options)})
+    source = Source(
+        dataset=dataset,
+        data=data,
+        ratings=ratings,
+        columns=columns,
+        separator=separator,
+        train=train,
+        test=test,
+        duplicates=duplicates,
+        nonpositive=nonpositive or ("keep" if parameters.any_sign else "error"),
+        split=split,
+        test_ratio=test_ratio,
+    )
     if parameters.patience is not None and not validation_ratio:
         raise ConfigurationError("--patience needs validation ratings; give --validation-ratio.")
     parts = source.read(parameters.random_state)
@@ -179,7 +197,7 @@ def train_command(
     if cold and not quiet:
         note(
             f"{cold:,} of the held-out ratings are of a user or an item without training ratings; "
-            f"they were predicted {model.cold_prediction:g}"
+            f"they were predicted {_cold(model)}"
         )
     if not quiet:
         note(
@@ -190,6 +208,12 @@ def train_command(
         f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {model.history_.best.epoch} "
         f"epochs; {time.perf_counter() - started:.1f} s in all"
     )
+
+
+def _cold(model: Recommender) -> str:
+    """Say what a model predicts of a user or an item without training ratings."""
+    by_biases = model.cold_rating is None and model.ratings_out == "biases"
+    return "by biased means" if by_biases else f"{model.cold_prediction:g}"
 
 
 def register(app: typer.Typer) -> None:

@@ -22,12 +22,13 @@ from ..choosing.space import BASE, MINUTES, MOST_EPOCHS, SPACE
 from ..errors import ConfigurationError
 from .listing import write_listing
 from .options import given, shown_value, with_hyperparameters
-from .resume import are_options, note_of_options, refuse_other_options, remembered_options
+from .resume import note_of_options, refuse_other_options, remembered_options
 from .source import (
     COLUMNS,
     DATA,
     DATASET,
     DUPLICATES,
+    NONPOSITIVE,
     RATINGS,
     SEPARATOR,
     SPLIT,
@@ -35,6 +36,7 @@ from .source import (
     TEST_RATIO,
     TRAIN,
     Duplicates,
+    Nonpositive,
     Source,
     Split,
 )
@@ -51,16 +53,16 @@ def _recall(context: typer.Context, folder: Optional[Path]) -> Optional[Path]:
     """Make the options of a search that is resumed the defaults of all others."""
     if folder is not None:
         try:
-            found = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
+            note = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
-            found = None
-        if not isinstance(found, dict) or not are_options(found):
+            note = None
+        context.default_map = remembered_options(note)
+        if context.default_map is None:
             raise ConfigurationError(f"{folder} has no search of autorec tune to go on with.")
-        context.default_map = remembered_options(found)
     return folder
 
 
-def _left_out(declared: Field[Any]) -> str:
+def _left_out(declared: Field[object]) -> str:
     """Return, for the help, what a search does with a hyperparameter that is not given."""
     if declared.name in SPACE:
         return f"  [searched: {SPACE[declared.name]}]"
@@ -86,6 +88,7 @@ def tune_command(
     train: Optional[Path] = TRAIN,
     test: Optional[Path] = TEST,
     duplicates: Duplicates = DUPLICATES,
+    nonpositive: Optional[Nonpositive] = NONPOSITIVE,
     split: Split = SPLIT,
     test_ratio: float = TEST_RATIO,
     validation_ratio: float = typer.Option(
@@ -117,10 +120,21 @@ def tune_command(
     """
     if resume:
         refuse_other_options(context, ("resume", "trials", "minutes", "jobs", "devices", "quiet"))
+    fixed: dict[str, Any] = given(options)
+    raw = fixed.get("ratings_in") == "raw"  # which is not searched
     source = Source(
-        dataset, data, ratings, columns, separator, train, test, duplicates, split, test_ratio
+        dataset=dataset,
+        data=data,
+        ratings=ratings,
+        columns=columns,
+        separator=separator,
+        train=train,
+        test=test,
+        duplicates=duplicates,
+        nonpositive=nonpositive or ("error" if raw else "keep"),
+        split=split,
+        test_ratio=test_ratio,
     )
-    fixed = given(options)
     devices, seed = fixed.pop("devices", "gpu"), fixed.pop("random_state", 0)
     parts = source.read(seed)
     about = {"data": parts.name}
@@ -192,7 +206,7 @@ def _chosen(found: Tuning) -> pd.DataFrame:
     )
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else shown_value(value)
 
 

@@ -55,7 +55,7 @@ class Cells(Protocol[Weight]):
 
 
 def rated_cells(matrix: csr_matrix, context: Context) -> Cells[Any]:
-    """Return the cells of some rows with the products that the sparse way takes at them.
+    """Return the cells of some rows with the products that are taken at them.
 
     Parameters
     ----------
@@ -98,8 +98,9 @@ def predict_sparse(
     for rows in cells.batches(batch_size):
         known = rated_cells(inputs.matrix[rows], context)
         code = net.code(known.product(input_values(net, known), encoder))
-        outputs = rated_cells(cells.matrix[rows], context).at(code, decoder, bias)
-        parts.append(net.rating(outputs).asnumpy())
+        wanted = rated_cells(cells.matrix[rows], context)
+        outputs = wanted.at(code, decoder, bias)
+        parts.append(net.rating(outputs, baseline(net, known, wanted)).asnumpy())
     return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
 
 
@@ -113,9 +114,18 @@ def encoder_matrix(net: AutoRec, cells: Cells[Weight]) -> Weight:
 
 
 def input_values(net: AutoRec, cells: Cells[Any]) -> Array:
-    """Return the ratings as they go in, normalised where the net says so."""
+    """Return the ratings as they go in, scaled and normalised where the net says so."""
     ratings, counts = cells.matrix.data, numpy.diff(cells.matrix.indptr)
+    if net.scaling is not None:
+        ratings = net.scaling.inputs(cells.matrix)
     if net.typical_count is not None:
         factors = numpy.asarray(net.row_factors(numpy.maximum(counts, 1)), numpy.float32)
         ratings = ratings * numpy.repeat(factors, counts)
     return np.array(ratings, ctx=cells.context)
+
+
+def baseline(net: AutoRec, known: Cells[Any], cells: Cells[Any]) -> Array | None:
+    """Return what the net's outputs are added to at some cells, from the ratings that go in."""
+    if net.scaling is None:
+        return None
+    return np.array(net.scaling.baseline(known.matrix, cells.matrix), ctx=cells.context)

@@ -93,7 +93,9 @@ def read_ratings(
         )
 
 
-def as_ratings(table: Any, like: Ratings | None = None) -> Ratings:
+def as_ratings(
+    table: object, like: Ratings | None = None, nonpositive: Nonpositive = "error"
+) -> Ratings:
     """Return a table of ratings as `Ratings`.
 
     Parameters
@@ -103,6 +105,8 @@ def as_ratings(table: Any, like: Ratings | None = None) -> Ratings:
         `read_ratings`); a matrix is users x items; a path is read by `read_ratings`.
     like : Ratings, optional
         See `read_ratings`.
+    nonpositive
+        See `Ratings.from_frame`.
 
     Raises
     ------
@@ -115,11 +119,11 @@ def as_ratings(table: Any, like: Ratings | None = None) -> Ratings:
         fields = [str(column) for column in table.columns]
         found = _recognise(fields)
         names = dict(zip(("user", "item", "rating", "time"), (table.columns[i] for i in found)))
-        return Ratings.from_frame(table, **names)
+        return Ratings.from_frame(table, **names, nonpositive=nonpositive)
     if issparse(table):
-        return Ratings.from_sparse(table)
+        return Ratings.from_sparse(table, nonpositive)
     if isinstance(table, (str, os.PathLike)):
-        return read_ratings(table, like=like)
+        return read_ratings(table, nonpositive=nonpositive, like=like)
     raise RatingsError(
         f"A {type(table).__name__} is no table of ratings; give a DataFrame, a sparse matrix of "
         "users x items, Ratings or the path of a file."
@@ -245,7 +249,7 @@ def _rows(head: str, separator: str) -> list[list[str]]:
 
 
 def _find_separator(head: str, wanted: int) -> str:
-    best: tuple[Any, ...] = ()
+    best: tuple[tuple[bool, bool, int], str] | None = None
     for separator in _SEPARATORS:
         rows = _rows(head, separator)
         if len(rows[0]) < 2 and separator not in re.split(r"[\r\n]", head, maxsplit=1)[0]:
@@ -262,7 +266,7 @@ def _find_separator(head: str, wanted: int) -> str:
             "The first line has no tab, comma, semicolon or '::' between fields; name the "
             "separator (--separator)."
         )
-    return str(best[1])
+    return best[1]
 
 
 def _read_table(
@@ -283,7 +287,7 @@ def _read_table(
         text |= {role for role in maps if maps[role].dtype.kind in "OU"}
 
     def parse(text: set[str], **options: Any) -> pd.DataFrame:
-        source: Any = Text(file, encoding)
+        source: Text | io.StringIO = Text(file, encoding)
         if len(separator) > step:  # a title may well have a colon
             source = io.StringIO(source.read().replace(separator, _UNIT), newline="")
         table = pd.read_csv(

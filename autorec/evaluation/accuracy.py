@@ -23,7 +23,7 @@ class Accuracy:
 def accuracy(predictions: Floats, ratings: Floats) -> Accuracy:
     """Compare predictions with ratings.
 
-    RMSE = sqrt(Σ (r - r̂)² / n), MAE = Σ |r - r̂| / n.
+    ``RMSE = sqrt(Σ (r - r̂)² / n)``, ``MAE = Σ |r - r̂| / n``.
 
     Parameters
     ----------

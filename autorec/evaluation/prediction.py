@@ -1,4 +1,4 @@
-"""Prediction: what a net says of any cells, and how far that is from the ratings there."""
+"""Prediction: a net's predictions for any cells, and their errors."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def predict_cells(
     clip : tuple of float, optional
         Lowest and highest rating: predictions beyond them are brought back.
     cold : float, optional
-        What is predicted where the row or the column has no rating in `inputs`; by default what
-        the net says, which it never learned.
+        What is predicted where the row or the column has no rating in `inputs`; by default, for
+        a net with a `Scaling`, what its outputs are added to: the mean, or the biased mean as far
+        as it is known; else the net's own output, which no rating has trained.
     compute : {"auto", "dense", "sparse"}
         Whole rows, or only these cells, see `is_sparse`.
 
@@ -68,11 +69,15 @@ def predict_cells(
         predicted = predict_sparse(cast(AutoRec, net), inputs, cells, contexts[0], batch_size)
     else:
         predicted = _predict_dense(net, inputs, cells, contexts, batch_size)
+    every = cells.matrix.tocoo()
+    unknown = ~inputs.known(every.row, every.col)
+    scaling = net.scaling if isinstance(net, AutoRec) else None
+    if scaling is not None and scaling.ratings_out != "raw":
+        predicted[unknown] = scaling.baseline(inputs.matrix, cells.matrix)[unknown]
     if clip is not None:
         predicted = predicted.clip(*clip)
     if cold is not None:
-        every = cells.matrix.tocoo()
-        predicted[~inputs.known(every.row, every.col)] = cold
+        predicted[unknown] = cold
     return predicted
 
 

@@ -1,4 +1,4 @@
-"""Scores: predictions for every item, a batch of users at a time, and the best of them."""
+"""Top items: predictions for every item, a block of users at a time, and the best of them."""
 
 from __future__ import annotations
 
@@ -90,6 +90,8 @@ def best_items(
     code = codes(net, inputs, contexts, compute)
     weight = net.decoder.weight.data(contexts[0]).asnumpy()
     bias = net.decoder.bias.data(contexts[0]).asnumpy()
+    rated_users = numpy.diff(by_user.indptr) > 0
+    user_biases, item_biases = _biases(net, inputs)
     k = min(k, num_items)
     size = max(min(BLOCK // num_items, BEST // k), 1)
     for start in range(0, max(len(users), 1), size):  # of no users, one block of none
@@ -98,7 +100,11 @@ def best_items(
             outputs = weight[block] @ code.T + bias[block, None]
         else:
             outputs = code[block] @ weight.T + bias
-        scores = _ratings(net, outputs, contexts[0])
+        baseline = user_biases[block, None] + item_biases
+        scores = _ratings(net, outputs, baseline, contexts[0])
+        if net.scaling is not None and net.scaling.ratings_out != "raw":
+            # Of the others the net has learned nothing.
+            scores = numpy.where(rated_users[block, None], scores, baseline)
         scores[:, ~rated_items] = -numpy.inf  # nothing is known of them
         if exclude_seen:
             seen = by_user[block]
@@ -107,9 +113,23 @@ def best_items(
         yield _top(scores, k)
 
 
+def _biases(
+    net: AutoRec, inputs: Interactions
+) -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:
+    """Return what users and items each add to what the net says."""
+    if net.scaling is None:
+        rows, columns = (numpy.zeros(count, numpy.float32) for count in inputs.shape)
+    else:
+        rows, columns = net.scaling.biases_out(inputs.matrix)
+        rows += numpy.float32(net.scaling.coming_out[0])
+    return (columns, rows) if inputs.view == "item" else (rows, columns)
+
+
 @from_any_thread  # best_items is a generator, each step of which is its caller's
-def _ratings(net: AutoRec, sums: Floats, context: Context) -> NDArray[numpy.float32]:
-    return net.rating(np.array(sums, ctx=context)).asnumpy()
+def _ratings(
+    net: AutoRec, sums: Floats, baseline: Floats, context: Context
+) -> NDArray[numpy.float32]:
+    return net.rating(np.array(sums, ctx=context), np.array(baseline, ctx=context)).asnumpy()
 
 
 def _top(
@@ -129,12 +149,12 @@ def _top(
 
 
 def nearest(vectors: Floats, row: int, rows: Integers, k: int) -> tuple[Integers, Floats]:
-    """Return those of some rows that are most like one, and their cosine similarities.
+    """Return the rows that are most similar to one, by cosine, and their similarities.
 
     Parameters
     ----------
     vectors : ndarray of float, shape (n, size)
-        Their mean over `rows` is taken off: what all have in common tells nothing.
+        Their mean over `rows` is subtracted: what all share distinguishes none.
     row : int
         Left out of the answer.
     rows : ndarray of int

@@ -9,9 +9,12 @@ rows, columns       "items" and "users" in the item view, the reverse in the use
                     holds the ratings of one of `rows`, a column for each of `columns`
 users, items        the ids, numbers or strings, in the order of rows or columns
 scale, clip         lowest and highest training rating, and whether predictions are kept in it
-cold_prediction     what is predicted where the row or the column has no training rating
+cold_prediction     what is predicted where the row or the column has no training rating; null
+                    where the model itself knows
 normalise           the typical count c of rows that are weighed by sqrt(c / n), null where rows
                     go in as they are; ONNX and symbol models weigh them themselves
+scaling             null where ratings go in and come out as they are, else the numbers that the
+                    recipe below scales by; ONNX and symbol models do that themselves
 mask                whether the model needs a second input, 1 at rated cells and 0 elsewhere, to
                     count a row's ratings, because 0 is one of them
 =================== ==============================================================================
@@ -36,9 +39,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .._mxnet import from_any_thread, gluon, mx, npx
+from .._mxnet import Array, from_any_thread, gluon, mx, npx
 from .._output import replaced, usable_folder
 from ..errors import AutorecError, ConfigurationError, RatingsError
+from ..scaling import DAMPING, Scaling
 from .layers import Formula, formula
 from .onnx import onnx_file, run_onnx
 
@@ -105,13 +109,24 @@ def export(recommender: Recommender, folder: str | os.PathLike[str], format: For
             "softsign": lambda x: x / (1 + abs(x)),
             "tanh": np.tanh,
         }
-        x = ratings
+        x, scaling, counts = ratings, ids["scaling"], rated.sum(axis=1, keepdims=True)
+        if scaling is not None:
+            biases = 0
+            if "column_biases" in model:
+                columns = model["column_biases"]
+                rest = np.where(rated, ratings - scaling["mean"] - columns, 0)
+                biases = rest.sum(axis=1, keepdims=True) / (counts + scaling["damping"]) + columns
+            offset, by_biases, spread, shift = scaling["in"]
+            x = np.where(rated, (x - offset - by_biases * biases) / spread + shift, 0)
         if ids["normalise"] is not None:
-            counts = rated.sum(axis=1, keepdims=True)
             x = x * np.sqrt(ids["normalise"] / np.maximum(counts, 1)).astype("float32")
         for n, name in enumerate(model["activations"]):
             x = activations[name](x @ model[f"weight{n}"].T + model[f"bias{n}"])
         predictions = model["stretch"][0] + model["stretch"][1] * x
+        if scaling is not None and "rated_columns" in model:
+            offset, by_biases, spread = scaling["out"]
+            known = np.minimum(counts, 1) * model["rated_columns"]
+            predictions = offset + by_biases * biases + spread * known * predictions
     """
     if format not in _FORMATS:
         raise ConfigurationError(
@@ -143,8 +158,9 @@ def _describe(recommender: Recommender, model: Formula) -> bytes:
         "columns": columns,
         "scale": list(recommender.scale_),
         "clip": bool(recommender.clip),
-        "cold_prediction": float(recommender.cold_prediction),
+        "cold_prediction": None if recommender._cold() is None else recommender._cold(),
         "normalise": None if model.typical_count is None else float(model.typical_count),
+        "scaling": None if model.scaling is None else _numbers(model.scaling),
         "mask": "mask" in model.inputs,
         "users": [_plain("user", each) for each in ratings.user_ids],
         "items": [_plain("item", each) for each in ratings.item_ids],
@@ -152,7 +168,7 @@ def _describe(recommender: Recommender, model: Formula) -> bytes:
     return (json.dumps(description, allow_nan=False) + "\n").encode()
 
 
-def _plain(kind: str, id_: Any) -> int | float | str:
+def _plain(kind: str, id_: object) -> int | float | str:
     """Return an id as JSON can hold it, the same id still."""
     if isinstance(id_, str):
         return str(id_)
@@ -166,13 +182,22 @@ def _plain(kind: str, id_: Any) -> int | float | str:
     )
 
 
+def _numbers(scaling: Scaling) -> dict[str, Any]:
+    return {
+        "mean": scaling.mean,
+        "damping": DAMPING,
+        "in": list(scaling.going_in),
+        "out": list(scaling.coming_out),
+    }
+
+
 def _numpy_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
     file = io.BytesIO()
     np.savez(
         file,
         activations=np.array(model.activations),
         stretch=np.array(model.stretch, dtype=np.float32),
-        **model.weights,
+        **model.arrays,
     )
     return {"model.npz": file.getvalue()}
 
@@ -187,13 +212,14 @@ def _symbol_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         graph, weights = Path(folder, "model-symbol.json"), Path(folder, "model-0000.params")
         _symbol(model).save(str(graph))
-        npx.save(str(weights), {f"arg:{n}": mx.np.array(w) for n, w in model.weights.items()})
+        npx.save(str(weights), {f"arg:{n}": mx.np.array(w) for n, w in model.arrays.items()})
         with warnings.catch_warnings():  # it says that it does not know the inputs' type yet
             warnings.simplefilter("ignore")
             block = gluon.SymbolBlock.imports(str(graph), model.inputs, str(weights), ctx=mx.cpu())
 
-        def predict(rows: Mapping[str, Any]) -> Any:
-            return block(*(mx.np.array(each, ctx=mx.cpu()) for each in rows.values())).asnumpy()
+        def predict(rows: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+            outputs: Array = block(*(mx.np.array(each, ctx=mx.cpu()) for each in rows.values()))
+            return outputs.asnumpy()
 
         _verify(recommender, model, "symbol", predict)
         return {path.name: path.read_bytes() for path in (graph, weights)}
@@ -204,10 +230,17 @@ def _symbol(model: Formula) -> Any:
         return mx.sym.var(name).as_np_ndarray()
 
     x, np_, npx_ = variable("ratings"), mx.sym.np, mx.sym.npx
+    rated = variable("mask") if "mask" in model.inputs else np_.abs(np_.sign(x))
+    counts, scaling, biases = np_.sum(rated, axis=1, keepdims=True), model.scaling, 0.0
+    if scaling is not None:
+        if scaling.biased:
+            columns = variable("column_biases")
+            rest = (x - scaling.mean - columns) * rated
+            biases = np_.sum(rest, axis=1, keepdims=True) / (counts + DAMPING) + columns
+        offset, by_biases, spread, shift = scaling.going_in
+        x = ((x - offset - (biases if by_biases else 0.0)) / spread + shift) * rated
     if model.typical_count is not None:
-        rated = variable("mask") if "mask" in model.inputs else np_.abs(np_.sign(x))
-        counts = np_.maximum(np_.sum(rated, axis=1, keepdims=True), 1)
-        x = x * (model.typical_count / counts) ** 0.5
+        x = x * (model.typical_count / np_.maximum(counts, 1)) ** 0.5
     for n, activation in enumerate(model.activations):
         weight, bias = f"weight{n}", f"bias{n}"
         x = npx_.fully_connected(
@@ -216,7 +249,12 @@ def _symbol(model: Formula) -> Any:
         if activation != "identity":
             x = npx_.activation(x, act_type=activation)
     offset, factor = model.stretch
-    return x if model.stretch == (0.0, 1.0) else offset + factor * x
+    x = x if model.stretch == (0.0, 1.0) else offset + factor * x
+    if scaling is None or scaling.ratings_out == "raw":
+        return x
+    offset, by_biases, spread = scaling.coming_out
+    some = np_.minimum(counts, 1) * variable("rated_columns")
+    return offset + (biases if by_biases else 0.0) + spread * some * x
 
 
 def _verify(

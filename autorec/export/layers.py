@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..scaling import Scaling
+
 if TYPE_CHECKING:
     from ..recommender.estimator import Recommender
 
@@ -22,18 +24,32 @@ class Formula(NamedTuple):
         Of each layer, by the names that `AutoRec` takes.
     stretch : tuple of float
         The offset and the factor.
+    scaling : Scaling or None
+        What ratings go through before, and the outputs after; None where they stay as they are.
     typical_count : float or None
         That of the rows which are weighed before the first layer; None where they go in as they
         are.
     inputs : list of str
-        "ratings", and "mask" where the rated cells are not those other than 0, and are counted.
+        "ratings", and "mask" where the rated cells are not those other than 0, and it matters.
     """
 
     weights: dict[str, NDArray[np.float32]]
     activations: list[str]
     stretch: tuple[float, float]
+    scaling: Scaling | None
     typical_count: float | None
     inputs: list[str]
+
+    @property
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """The weights, and with a scaling what it has by column."""
+        if self.scaling is None:
+            return self.weights
+        used = {
+            "column_biases": self.scaling.biased,
+            "rated_columns": self.scaling.ratings_out != "raw",
+        }
+        return {**self.weights, **{n: getattr(self.scaling, n) for n in used if used[n]}}
 
 
 def formula(recommender: Recommender) -> Formula:
@@ -58,11 +74,13 @@ def formula(recommender: Recommender) -> Formula:
         weights[f"weight{n}"] = layer.weight.list_data()[0].asnumpy()
         weights[f"bias{n}"] = layer.bias.list_data()[0].asnumpy()
         activations.append("identity" if layer.act is None else layer.act._act_type)
-    masked = net.typical_count is not None and not recommender.inputs_.positive
+    counted = net.typical_count is not None or net.scaling is not None
+    masked = counted and not recommender.inputs_.positive
     return Formula(
         weights,
         activations,
         net.stretch,
+        net.scaling,
         net.typical_count,
         ["ratings", "mask"] if masked else ["ratings"],
     )

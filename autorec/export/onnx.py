@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConfigurationError
+from ..scaling import DAMPING
 from .layers import Formula
 
 # What ONNX calls the activations. All operators used are in operator set 11, which is of 2019.
@@ -78,7 +80,7 @@ def run_onnx(content: bytes, inputs: Mapping[str, NDArray[np.float32]]) -> NDArr
     return predictions
 
 
-def _modules() -> list[Any]:
+def _modules() -> list[ModuleType]:
     """Return the modules onnx and onnxruntime.
 
     Raises
@@ -96,7 +98,7 @@ def _modules() -> list[Any]:
         ) from error
 
 
-def _graph(onnx: Any, formula: Formula) -> Any:
+def _graph(onnx: ModuleType, formula: Formula) -> Any:
     helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
     nodes: list[Any] = []
     constants: dict[str, NDArray[np.float32]] = dict(formula.weights)
@@ -106,13 +108,29 @@ def _graph(onnx: Any, formula: Formula) -> Any:
         nodes.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
 
-    def constant(name: str, value: float) -> str:
+    def constant(name: str, value: float | NDArray[np.float32]) -> str:
         constants[name] = np.array(value, dtype=np.float32)
         return name
 
-    x = "ratings"
+    x, scaling = "ratings", formula.scaling
+    rated = "mask"
+    if "mask" not in formula.inputs and (scaling or formula.typical_count):
+        rated = add("Abs", add("Sign", x))
+    if scaling is not None:
+        counts = add("ReduceSum", rated, axes=[1], keepdims=1)
+        biases = ""
+        if scaling.biased:
+            columns = constant("column_biases", scaling.column_biases)
+            rest = add("Sub", add("Sub", x, constant("mean", scaling.mean)), columns)
+            sums = add("ReduceSum", add("Mul", rest, rated), axes=[1], keepdims=1)
+            rows = add("Div", sums, add("Add", counts, constant("damping", DAMPING)))
+            biases = add("Add", rows, columns)
+        offset, by_biases, spread, shift = scaling.going_in
+        x = add("Sub", x, constant("offset_in", offset))
+        x = add("Sub", x, biases) if by_biases else x
+        x = add("Div", x, constant("spread_in", spread))
+        x = add("Mul", add("Add", x, constant("shift", shift)), rated)
     if formula.typical_count is not None:
-        rated = "mask" if "mask" in formula.inputs else add("Abs", add("Sign", x))
         counts = add("ReduceSum", rated, axes=[1], keepdims=1)
         counts = add("Max", counts, constant("least_count", 1))
         factors = add("Sqrt", add("Div", constant("typical_count", formula.typical_count), counts))
@@ -124,6 +142,13 @@ def _graph(onnx: Any, formula: Formula) -> Any:
     offset, factor = formula.stretch
     if formula.stretch != (0.0, 1.0):
         x = add("Add", add("Mul", x, constant("factor", factor)), constant("offset", offset))
+    if scaling is not None and scaling.ratings_out != "raw":
+        offset, by_biases, spread = scaling.coming_out
+        some = add("Min", add("ReduceSum", rated, axes=[1], keepdims=1), constant("one", 1))
+        some = add("Mul", some, constant("rated_columns", scaling.rated_columns))
+        x = add("Mul", add("Mul", x, constant("spread_out", spread)), some)
+        x = add("Add", x, biases) if by_biases else x
+        x = add("Add", x, constant("offset_out", offset))
     nodes[-1].output[0] = "predictions"
 
     shape = ["batch", formula.weights["weight0"].shape[1]]

@@ -8,20 +8,21 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Union
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from .._arrays import Floats, Integers
 from .._bounds import whole
 from .._fitted import Fitted
 from .._mxnet import from_any_thread, mx, numpy_semantics
 from ..compute.devices import contexts
 from ..data import ids
 from ..data.interactions import Interactions
-from ..data.ratings import Ratings
+from ..data.ratings import Nonpositive, Ratings
 from ..data.reading import as_ratings
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError, RatingsError
@@ -30,6 +31,7 @@ from ..evaluation.prediction import predict_cells
 from ..evaluation.ranking import Ranking, ranking
 from ..evaluation.top_items import best_items, codes, nearest
 from ..model import AutoRec
+from ..scaling import Scaling
 from ..training.checkpoints import Checkpoint, Checkpoints
 from ..training.history import Epoch, History
 from ..training.loop import fit
@@ -43,6 +45,11 @@ NAMES = tuple(each.name for each in fields(Parameters))
 
 #: Rows of the largest table of recommendations that is made in one piece: some 3 GB.
 MOST_ROWS = 100_000_000
+
+#: By item id.
+Titles = Union[Mapping[Any, str], "pd.Series[str]"]
+#: What `best_items` yields.
+Blocks = Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -164,10 +171,10 @@ class Recommender(Fitted):
     @numpy_semantics()
     def fit(
         self,
-        ratings: Any,
+        ratings: object,
         *,
-        validation: Any | None = None,
-        test: Any | None = None,
+        validation: object = None,
+        test: object = None,
         on_epoch: Callable[[Epoch], None] | None = None,
         checkpoints: Checkpoints | None = None,
         resume: bool | Checkpoint = False,
@@ -194,7 +201,8 @@ class Recommender(Fitted):
             Itself.
         """
         parameters = self.parameters
-        ratings = as_ratings(ratings)
+        sign: Nonpositive = "keep" if parameters.any_sign else "error"
+        ratings = as_ratings(ratings, nonpositive=sign)
         check_saveable(ratings)
         train = Interactions.from_ratings(ratings, parameters.view)
         parts = (None if part is None else _under(ratings, part) for part in (validation, test))
@@ -208,6 +216,7 @@ class Recommender(Fitted):
         learned.ratings_, learned.inputs_ = ratings, train
         learned.scale_ = float(ratings.values.min()), float(ratings.values.max())
         typical = len(train) / len(train.rated_rows()) if parameters.normalise else None
+        scaling = Scaling.learned(train, parameters.ratings_in, parameters.ratings_out)
         sigma, settings = parameters.init_sigma, parameters.settings()
         common: dict[str, Any] = {
             "init": mx.init.Normal(sigma) if sigma else mx.init.Xavier(),
@@ -231,12 +240,13 @@ class Recommender(Fitted):
                     decoder_activation=parameters.decoder_activation,
                     scale=learned.scale_,
                     typical_count=typical,
+                    scaling=scaling,
                     settings=settings,
                     **common,
                 )
             rate = parameters.finetuning_rate or parameters.learning_rate
             settings = replace(settings, learning_rate=rate)
-        learned.net_ = learned.build_net(train.shape[1], typical)
+        learned.net_ = learned.build_net(train.shape[1], typical, scaling)
         learned.history_ = fit(
             learned.net_,
             train,
@@ -244,7 +254,7 @@ class Recommender(Fitted):
             validation=chooser,
             test=held_out,
             clip=learned._clip(),
-            cold=learned.cold_prediction,
+            cold=learned._cold(),
             start=start,
             on_epoch=on_epoch,
             checkpoints=checkpoints,
@@ -256,7 +266,7 @@ class Recommender(Fitted):
 
     @from_any_thread
     def predict(
-        self, users: Any, items: Any, unknown: Literal["error", "fallback"] = "error"
+        self, users: object, items: object, unknown: Literal["error", "fallback"] = "error"
     ) -> NDArray[np.float32]:
         """Predict the ratings that users give to items.
 
@@ -266,7 +276,7 @@ class Recommender(Fitted):
             Ids of the table that was fitted: user n with item n. Each is compared by its value,
             in the type of the table's ids, see `ids.places`.
         unknown : {"error", "fallback"}
-            Whether ids that were not in the table are refused, or answered by
+            Whether ids that are not in the table are an error, or are predicted
             `cold_prediction`.
 
         Returns
@@ -281,8 +291,8 @@ class Recommender(Fitted):
         _check_unknown(unknown)
         return self._predict(*self.ratings_.codes(users, items, unknown))
 
-    def is_cold(self, users: Any, items: Any) -> NDArray[np.bool_]:
-        """Tell of pairs whether the user or the item has no training rating."""
+    def is_cold(self, users: object, items: object) -> NDArray[np.bool_]:
+        """Return for each pair whether the user or the item has no training rating."""
         rows, columns = self.ratings_.codes(users, items)
         if self.view == "item":
             rows, columns = columns, rows
@@ -291,11 +301,11 @@ class Recommender(Fitted):
     @from_any_thread
     def recommend(
         self,
-        users: Any | None = None,
+        users: object = None,
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        titles: Mapping[Any, str] | pd.Series[str] | None = None,
+        titles: Titles | None = None,
     ) -> pd.DataFrame:
         """Return the items with the highest predictions for each user.
 
@@ -332,11 +342,11 @@ class Recommender(Fitted):
 
     def recommend_batches(
         self,
-        users: Any | None = None,
+        users: object = None,
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        titles: Mapping[Any, str] | pd.Series[str] | None = None,
+        titles: Titles | None = None,
     ) -> Iterator[pd.DataFrame]:
         """Yield the table of `recommend` in parts, each of which fits where the whole need not.
 
@@ -360,12 +370,12 @@ class Recommender(Fitted):
 
     @from_any_thread
     def similar_items(
-        self, item: Any, k: int = 10, titles: Mapping[Any, str] | pd.Series[str] | None = None
+        self, item: object, k: int = 10, titles: Titles | None = None
     ) -> pd.DataFrame:
         """Return the items whose vectors are most like an item's.
 
         In the item view an item's vector is its code; in the user view it is the item's row of the
-        decoder's weights. What all vectors have in common is taken off first.
+        decoder's weights. The mean of all vectors is subtracted first.
 
         Parameters
         ----------
@@ -408,7 +418,7 @@ class Recommender(Fitted):
     @from_any_thread
     def evaluate(
         self,
-        test: Any,
+        test: object,
         k: int = 10,
         relevant: float | None = None,
         unknown: Literal["error", "fallback"] = "error",
@@ -437,7 +447,7 @@ class Recommender(Fitted):
         """
         whole("k", k, least=1)
         _check_unknown(unknown)
-        ratings = as_ratings(test, like=self.ratings_)
+        ratings = as_ratings(test, like=self.ratings_, nonpositive="keep")
         rows, columns = self.ratings_.codes(*ratings.pairs(), unknown)
         errors = accuracy(self._predict(rows, columns), ratings.values)
         low, high = self.scale_
@@ -453,7 +463,7 @@ class Recommender(Fitted):
         lists = [items for items, _ in found] or [np.empty((0, k), dtype=np.int64)]
         return Evaluation(errors, ranking(np.concatenate(lists), wanted[asked]))
 
-    def update(self, ratings: Any) -> Recommender:
+    def update(self, ratings: object) -> Recommender:
         """Take new ratings in without training (fold-in): a row is just an input.
 
         In the item view the ratings of an item, known or new, are its row; in the user view those
@@ -476,21 +486,23 @@ class Recommender(Fitted):
             If a rating is of a new user in the item view, or a new item in the user view.
         """
         other = "user" if self.view == "item" else "item"
-        merged = self.ratings_.joined(as_ratings(ratings, like=self.ratings_), fixed=other)
+        any_sign = self.parameters.any_sign or (self.ratings_.values <= 0).any()
+        sign: Nonpositive = "keep" if any_sign else "error"
+        found = as_ratings(ratings, like=self.ratings_, nonpositive=sign)
+        merged = self.ratings_.joined(found, fixed=other)
         self.ratings_, self.inputs_ = merged, Interactions.from_ratings(merged, self.view)
         return self
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the model to a folder, see `persistence.save`; return the folder."""
+        """Write the model to a folder, see `saving.save`; return the folder."""
         return save(self, Path(folder))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], devices: str | None = None) -> Recommender:
-        """Read a model that `save` wrote, see `persistence.load`."""
-        model: Recommender = load(cls, Path(folder), devices)
-        return model
+        """Read a model that `save` wrote, see `saving.load`."""
+        return load(cls, Path(folder), devices)
 
-    def _rows(self, users: Any | None, k: int) -> NDArray[np.int64]:
+    def _rows(self, users: object, k: int) -> NDArray[np.int64]:
         """Return the codes of the users to recommend to, everybody's by default."""
         whole("k", k, least=1)
         if users is None:
@@ -505,13 +517,17 @@ class Recommender(Fitted):
                 f"{most:,} rows, more than {MOST_ROWS:,}; {way_out}."
             )
 
-    def _tables(self, rows: Any, blocks: Any, titles: Any) -> Iterator[pd.DataFrame]:
+    def _tables(
+        self, rows: Integers, blocks: Blocks, titles: Titles | None
+    ) -> Iterator[pd.DataFrame]:
         start = 0
         for items, values in blocks:
             yield self._table(rows[start : start + len(items)], items, values, titles)
             start += len(items)
 
-    def _table(self, rows: Any, items: Any, values: Any, titles: Any) -> pd.DataFrame:
+    def _table(
+        self, rows: Integers, items: Integers, values: Floats, titles: Titles | None
+    ) -> pd.DataFrame:
         """Return what `best_items` found for some users, by ids."""
         place, rank = np.nonzero(items >= 0)
         chosen = items[place, rank]
@@ -526,7 +542,7 @@ class Recommender(Fitted):
         )
         return self._with_titles(table, titles)
 
-    def _best(self, users: Any, k: int, exclude_seen: bool) -> Any:
+    def _best(self, users: Integers, k: int, exclude_seen: bool) -> Blocks:
         return best_items(
             self.net_,
             self.inputs_,
@@ -537,13 +553,12 @@ class Recommender(Fitted):
             compute=self.compute,
         )
 
-    def _predict(self, users: NDArray[Any], items: NDArray[Any]) -> NDArray[np.float32]:
+    def _predict(self, users: Integers, items: Integers) -> NDArray[np.float32]:
         """Predict the ratings of pairs of codes; one below 0 is of an unknown id."""
-        predicted = np.full(len(users), self.cold_prediction, dtype=np.float32)
+        rows, columns = (items, users) if self.view == "item" else (users, items)
+        predicted = self._fallback(rows, columns)
         known = (users >= 0) & (items >= 0)
-        rows, columns = users[known], items[known]
-        if self.view == "item":
-            rows, columns = columns, rows
+        rows, columns = rows[known], columns[known]
         shape = self.inputs_.shape
         # A pair may repeat; the cells of a matrix do not.
         cells, places = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
@@ -555,14 +570,20 @@ class Recommender(Fitted):
             Interactions(matrix, self.view),
             contexts(self.devices),
             clip=self._clip(),
-            cold=self.cold_prediction,
+            cold=self._cold(),
             compute=self.compute,
         )[places]
         return predicted
 
-    def _with_titles(
-        self, table: pd.DataFrame, titles: Mapping[Any, str] | pd.Series[str] | None
-    ) -> pd.DataFrame:
+    def _fallback(self, rows: Integers, columns: Integers) -> NDArray[np.float32]:
+        """Predict cells from what is known of one of row and column, or of neither."""
+        if self._cold() is not None:
+            return np.full(len(rows), self._cold(), dtype=np.float32)
+        assert self.net_.scaling is not None
+        found = self.net_.scaling.without_net(self.inputs_.matrix, rows, columns)
+        return found.clip(*self.scale_) if self.clip else found
+
+    def _with_titles(self, table: pd.DataFrame, titles: Titles | None) -> pd.DataFrame:
         if titles is None:
             return table
         named = list(titles.items())
@@ -574,7 +595,9 @@ class Recommender(Fitted):
                 by_code[place] = title
         return table.assign(title=by_code[self.ratings_.item_codes(table["item"])])
 
-    def build_net(self, columns: int, typical_count: float | None) -> AutoRec:
+    def build_net(
+        self, columns: int, typical_count: float | None, scaling: Scaling | None
+    ) -> AutoRec:
         """Return a net of the shape that the parameters and the scale say, not yet initialised."""
         return AutoRec(
             self.num_hidden,
@@ -585,20 +608,35 @@ class Recommender(Fitted):
             decoder_activation=self.decoder_activation,
             scale=self.scale_,
             typical_count=typical_count,
+            scaling=scaling,
         )
 
     def _clip(self) -> tuple[float, float] | None:
         return self.scale_ if self.clip else None
 
+    def _cold(self) -> float | None:
+        """The one prediction for all that is cold; None where it is not one."""
+        by_net = self.cold_rating is None and self.ratings_out != "raw"
+        return None if by_net else self.cold_prediction
+
     @property
     def cold_prediction(self) -> float:
-        """What is predicted for a user or an item without training ratings."""
-        return sum(self.scale_) / 2 if self.cold_rating is None else self.cold_rating
+        """What is predicted where neither user nor item has a training rating.
+
+        Where `ratings_out` is "biases" and there is no `cold_rating`, what is known of one of the
+        two is added.
+        """
+        if self.cold_rating is not None:
+            return float(self.cold_rating)
+        scaling = self.net_.scaling
+        if scaling is not None and scaling.ratings_out != "raw":
+            return scaling.mean
+        return sum(self.scale_) / 2
 
 
-def _under(ratings: Ratings, part: Any) -> Ratings:
+def _under(ratings: Ratings, part: object) -> Ratings:
     """Return a part under the id maps of a table."""
-    found = as_ratings(part, like=ratings)
+    found = as_ratings(part, like=ratings, nonpositive="keep")
     if found.user_ids is ratings.user_ids and found.item_ids is ratings.item_ids:
         return found
     users, items = ratings.codes(*found.pairs())

@@ -1,4 +1,4 @@
-"""Presets: what `Recommender` is made of, and named sets of it."""
+"""Presets: the hyperparameters of `Recommender`, and named sets of their values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Optional, Union
 from .._bounds import MOST_SEED
 from ..data.interactions import View
 from ..errors import ConfigurationError
+from ..scaling import RatingsIn, RatingsOut
 from ..training.settings import Settings, setting
 
 _ACTIVATIONS = ("identity", "relu", "softrelu", "sigmoid", "softsign", "tanh")
@@ -24,18 +25,22 @@ class Parameters(Settings):
         What a row is: "item" for I-AutoRec, "user" for U-AutoRec.
     num_hidden, encoder_activation, decoder_activation, dropout, input_dropout
         See `AutoRec`.
+    ratings_in, ratings_out
+        In which unit ratings go into the net and come out of it, see `Scaling`. Unless it is raw,
+        a rating may be 0 or below, and a user or an item without training ratings is predicted
+        the mean, or the biased mean with what is known, where `cold_rating` names nothing else.
     normalise : bool
         Whether rows are normalised to the mean number of ratings a row has, see `AutoRec`.
     pretrain_epochs : int
-        Passes over the ratings by which the layers of a deep net are trained in pairs before; 0
-        for none. See `pretrain`.
+        Epochs of pretraining, in which the layers of a deep net are trained in pairs; 0 for none.
+        See `pretrain`.
     finetuning_rate : float, optional
-        The learning rate of the whole net after that; `learning_rate` by default.
+        The learning rate of the whole net after pretraining; `learning_rate` by default.
     clip : bool
         Whether predictions are kept within the scale of the training ratings.
     cold_rating : float, optional
-        What is predicted for a user or an item without training ratings; the middle of the scale
-        of the training ratings by default.
+        What is predicted for a user or an item without training ratings; by default what
+        `ratings_out` says, and where that is raw the middle of the scale of the training ratings.
     init_sigma : float
         Standard deviation of the first weights; 0 for Xavier's rule, which deep nets need.
     devices : str
@@ -44,7 +49,7 @@ class Parameters(Settings):
         The seed of weights, order and dropout.
     """
 
-    view: View = setting("item", "What a row is.")
+    view: View = setting("item", "What a row is: an item (I-AutoRec) or a user (U-AutoRec).")
     num_hidden: Union[int, Sequence[int]] = setting(
         500, "Hidden units: 500, or 500,250,500 for a deep net.", flag="--hidden", least=1
     )
@@ -54,35 +59,49 @@ class Parameters(Settings):
     decoder_activation: str = setting(
         "identity", "The decoder's activation.", flag="--decoder", choices=_ACTIVATIONS
     )
+    ratings_in: RatingsIn = setting(
+        "raw", "Ratings go in as they are, in spreads from 3, from the mean, or from biased means."
+    )
+    ratings_out: RatingsOut = setting(
+        "raw", "The net gives ratings as they are, or in spreads from the mean or biased means."
+    )
     dropout: float = setting(0.05, "Dropout on the code.", least=0, below=1)
-    input_dropout: float = setting(0.0, "Dropout on the ratings that go in.", least=0, below=1)
+    input_dropout: float = setting(0.0, "Dropout on the input ratings.", least=0, below=1)
     normalise: bool = setting(False, "Scale rows to the mean number of ratings.")
     pretrain_epochs: int = setting(
-        0, "Passes before, layer by layer, for a deep net; 0 for none.", least=0
+        0, "Epochs of layer-wise pretraining, for a deep net; 0 for none.", least=0
     )
     finetuning_rate: Optional[float] = setting(
         None,
-        "The learning rate of the whole deep net after that; none for --lr.",
+        "The learning rate after pretraining; none for --lr.",
         flag="--finetuning-lr",
         above=0,
     )
     clip: bool = setting(False, "Keep predictions within the rating scale.")
     cold_rating: Optional[float] = setting(
-        None, "The prediction where a user or item has no training rating; none for the middle."
+        None,
+        "The prediction where a user or item has no training rating; none for the middle of the "
+        "scale, or what --ratings-out says.",
     )
     init_sigma: float = setting(
         0.01, "Standard deviation of the first weights; 0 for Xavier's rule.", flag=None, least=0
     )
     devices: str = setting(
-        "gpu", "cpu; cpu:N for N contexts on it; gpu for all, else the CPU; gpu:0,1."
+        "gpu",
+        "cpu; cpu:N for N contexts on the CPU; gpu for all GPUs, or the CPU without one; gpu:0,1.",
     )
     random_state: int = setting(
         0,
-        "Of split, weights, order and dropout.",
+        "The seed of split, weights, order and dropout.",
         flag="--seed",
         least=0,
         most=MOST_SEED,
     )
+
+    @property
+    def any_sign(self) -> bool:
+        """Whether ratings of 0 and below are as good as any, since the net is given no raw one."""
+        return self.ratings_in != "raw"
 
     @property
     def sizes(self) -> list[int]:

@@ -84,4 +84,7 @@ def net_settings(net: Block) -> dict[str, object]:
         "typical_count": getattr(net, "typical_count", None),
         "_stretch": None if stretch == (0.0, 1.0) else stretch,  # as 0.1.0 wrote it
     }
+    scaling = getattr(net, "scaling", None)
+    if scaling is not None:  # its numbers are those of the training ratings
+        factors.update(ratings_in=scaling.ratings_in, ratings_out=scaling.ratings_out)
     return {"net": type(net).__name__, **found, **factors}

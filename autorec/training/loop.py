@@ -119,8 +119,10 @@ def fit(
     -----
     The paper (equation 2) minimises ``Σ (r - r̂)² + λ/2 (|W|² + |V|²)``, summed over the ratings of
     all M rows. `fit` averages over rows: the same objective is the loss "sum" with
-    ``weight_decay = λ / M``, and, for rows of N cells, the loss "mean" with
-    ``weight_decay = λ / (2 M N)``. (The section writes λ for λ/2.)
+    ``weight_decay = λ / M``; for rows of N cells, the loss "mean" with
+    ``weight_decay = λ / (2 M N)``; and, for n ratings in all, the loss "rating" with
+    ``weight_decay = λ / n``. (The section writes λ for λ/2.) Where a `Scaling` has the net count in
+    spreads s of the ratings, λ is in that unit too: in the ratings' own it is s² times as much.
     """
     settings = replace(settings or Settings(), **changes)
     workers, contexts = workers or Workers(), list(contexts or try_all_gpus())
@@ -346,7 +348,7 @@ class Run:
 
     @property
     def _looked_at(self) -> bool:
-        """Whether anything looks at the net between epochs, as far as is known here."""
+        """Whether anything may read the net's weights between epochs."""
         looking = self._validation_rmse, self._test_rmse, self._on_epoch, self.writer
         return self.settings.averaging > 0 or any(each is not None for each in looking)
 
@@ -366,7 +368,7 @@ def weights(net: Block) -> list[Array]:
 
 
 def load_weights(net: Block, values: Sequence[Array]) -> None:
-    """Give a net's parameters values, on all devices; none are given by none."""
+    """Set a net's parameters, on all devices; without values, leave them."""
     # Not by set_data, which makes the trainer of several devices forget the optimizer's state.
     for parameter, value in zip(net.collect_params().values(), values):
         for array in parameter.list_data():

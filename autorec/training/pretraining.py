@@ -12,6 +12,7 @@ from .._mxnet import Array, Context, Dense, Sequential, autograd, mx, nn, np, nu
 from ..data.interactions import Interactions
 from ..errors import ConfigurationError
 from ..model import AutoRec, dense
+from ..scaling import Scaling
 from .loop import fit
 from .optimizer import make_trainer
 from .steps import squared_error
@@ -27,6 +28,7 @@ def pretrain(
     decoder_activation: str = "identity",
     scale: tuple[float, float] | None = None,
     typical_count: float | None = None,
+    scaling: Scaling | None = None,
     code_epochs: int = 300,
     code_learning_rate: float = 0.003,
     contexts: Sequence[Context],
@@ -45,7 +47,7 @@ def pretrain(
     train : Interactions
     num_epochs : int
         Passes over the ratings for the outermost pair.
-    encoder_activation, decoder_activation, scale, typical_count
+    encoder_activation, decoder_activation, scale, typical_count, scaling
         See the deep `AutoRec`.
     code_epochs, code_learning_rate
         Passes over the codes for each further pair, and Adam's learning rate.
@@ -79,6 +81,7 @@ def pretrain(
         decoder_activation=decoder_activation,
         scale=scale,
         typical_count=typical_count,
+        scaling=scaling,
     )
     options = {**options, "num_epochs": num_epochs, "patience": None}
     fit(outer, train, contexts=contexts, seed=seed, **options)

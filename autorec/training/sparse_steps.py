@@ -12,7 +12,7 @@ from .._arrays import Integers
 from .._mxnet import Array, Context, Parameter, autograd, np
 from .._storage.state import State, check_like
 from ..compute import choice
-from ..compute.sparse import Cells, Weight, input_values, matrices, rated_cells
+from ..compute.sparse import Cells, Weight, baseline, input_values, matrices, rated_cells
 from ..data.interactions import Interactions
 from ..distributed.workers import Workers
 from ..model import AutoRec
@@ -51,7 +51,7 @@ class SparseSteps:
     ) -> None:
         self.workers = workers or Workers()
         self.net, self.train, self.contexts = net, train, contexts
-        self.scale = loss_scale(settings, train.shape[1])
+        self.scale = loss_scale(settings, train, net)
         self._gradient: Any = None  # an array to use again, of the kind that the cells make
         self._decays: Array | None = None
         self._adam: _Adam | None = None
@@ -60,8 +60,8 @@ class SparseSteps:
         large = [net.layers[0].weight, net.decoder.weight]
         parameters = list(net.collect_params().values())
         decays = column_decays(settings, train)
-        alone = self.workers.count == len(contexts) == 1 and contexts[0].device_type == "cpu"
-        if alone and choice.has_kernels() and settings.optimizer.lower() == "adam":
+        single = self.workers.count == len(contexts) == 1 and contexts[0].device_type == "cpu"
+        if single and choice.has_kernels() and settings.optimizer.lower() == "adam":
             parameters = [each for each in parameters if all(each is not one for one in large)]
             if decays is None:
                 decays = numpy.full(train.shape[1], settings.weight_decay)
@@ -207,8 +207,9 @@ def _backward(
         code = net.code(sums)
     outputs = cells.at(code, decoder, net.decoder.bias.data(context))
     outputs.attach_grad()
+    added = baseline(net, cells, cells)
     with autograd.record():
-        errors = np.square(net.rating(outputs) - ratings)
+        errors = np.square(net.rating(outputs, added) - ratings)
         loss = errors * scale
     loss.backward()
     code.backward(cells.product(outputs.grad, decoder))

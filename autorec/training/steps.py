@@ -127,9 +127,15 @@ class Steps(Protocol):
         """Go on from a state, and from the weights that the net has."""
 
 
-def loss_scale(settings: Settings, columns: int) -> float:
-    """Return what a squared error adds to the loss of a row with so many columns."""
-    return 1 / (2 * columns) if settings.loss == "mean" else 1.0
+def loss_scale(settings: Settings, train: Interactions, net: AutoRec) -> float:
+    """Return what a squared error adds to the loss of a row, in the unit of the net's outputs."""
+    if settings.loss == "mean":
+        scale = 1 / (2 * train.shape[1])
+    elif settings.loss == "sum":
+        scale = 1.0
+    else:
+        scale = len(train.rated_rows()) / len(train)
+    return scale / net.output_spread**2
 
 
 def column_decays(settings: Settings, train: Interactions) -> NDArray[numpy.float64] | None:
@@ -163,7 +169,7 @@ class DenseSteps:
     ) -> None:
         self.workers = workers or Workers()
         self.net, self.train, self.contexts = net, train, contexts
-        self.scale = loss_scale(settings, train.shape[1])
+        self.scale = loss_scale(settings, train, net)
         self._signs_are_masks = train.positive
         self._decays: Array | None = None
         decays = column_decays(settings, train)

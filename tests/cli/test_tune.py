@@ -168,4 +168,4 @@ def test_the_help_says_what_is_searched(run):
     text = " ".join(out.split())
     assert "[searched: item or user]" in text
     assert "[searched: 50 to 600]" in text
-    assert "[default: sum]" in text
+    assert "[default: rating]" in text

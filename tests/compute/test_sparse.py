@@ -15,6 +15,7 @@ from autorec.compute import choice
 from autorec.compute.choice import has_kernels, is_sparse
 from autorec.compute.sparse import rated_cells
 from autorec.errors import ConfigurationError
+from autorec.scaling import Scaling
 from autorec.training.settings import Settings
 from autorec.training.sparse_steps import SparseSteps
 from autorec.training.steps import DenseSteps
@@ -25,6 +26,10 @@ VARIANTS = {
     "bounded decoder": {"decoder_activation": "sigmoid", "scale": (1, 5)},
     "normalised": {"typical_count": 4.0},
     "deep": {"num_hidden": (6, 3, 6)},
+    "shifted to biases": {"unit": ("shifted", "biases"), "typical_count": 4.0},
+    "residuals": {"unit": ("biases", "biases")},
+    "raw to mean": {"unit": ("raw", "mean"), "decoder_activation": "tanh", "scale": (1, 5)},
+    "centred to raw": {"unit": ("mean", "raw")},
 }
 
 
@@ -54,9 +59,10 @@ def ratings(rows, columns, density, seed, lowest=1) -> Interactions:
     return Interactions(matrix)
 
 
-def net_for(inputs, seed=0, num_hidden=5, count=1, **variant):
+def net_for(inputs, seed=0, num_hidden=5, count=1, unit=("raw", "raw"), **variant):
     mx.random.seed(seed)
-    net = AutoRec(num_hidden, inputs.shape[1], **{"dropout": 0.0, **variant})
+    options = {"dropout": 0.0, "scaling": Scaling.learned(inputs, *unit), **variant}
+    net = AutoRec(num_hidden, inputs.shape[1], **options)
     contexts = [mx.cpu(i) for i in range(count)]
     net.initialize(mx.init.Normal(0.5), ctx=contexts)
     for context in contexts:
@@ -109,7 +115,8 @@ def test_steps_are_those_of_whole_rows(variant, optimizer, lowest, count, by_col
 def test_predictions_are_those_of_whole_rows(rows, columns, density, seed):
     inputs = ratings(rows, columns, density, seed)
     wanted = ratings(rows, columns, 0.5, seed + 1)
-    net = net_for(inputs, seed)
+    unit = ("shifted", "biases") if seed % 2 and len(inputs) else ("raw", "raw")
+    net = net_for(inputs, seed, unit=unit)
     dense, sparse = (
         predict_cells(net, inputs, wanted, [mx.cpu()], batch_size=5, compute=compute)
         for compute in ("dense", "sparse")

@@ -66,6 +66,11 @@ def test_what_is_written(format, recommender, tmp_path):
     ids.pop("about")
     ratings, normalise = recommender.ratings_, recommender.normalise
     item_view = recommender.view == "item"
+    knows = recommender.ratings_out != "raw"
+    scaling = ids.pop("scaling")
+    assert (scaling is not None) == (recommender.net_.scaling is not None)
+    if scaling is not None:
+        assert scaling["mean"] == pytest.approx(ratings.values.mean())
     assert ids == {
         "format_version": 1,
         "view": recommender.view,
@@ -73,9 +78,10 @@ def test_what_is_written(format, recommender, tmp_path):
         "columns": "users" if item_view else "items",
         "scale": [ratings.values.min(), ratings.values.max()],
         "clip": recommender.clip,
-        "cold_prediction": recommender.cold_prediction,
+        # Where outputs are added to means the model itself knows.
+        "cold_prediction": None if knows else recommender.cold_prediction,
         "normalise": recommender.net_.typical_count if normalise else None,
-        "mask": bool(normalise and (ratings.values <= 0).any()),
+        "mask": bool((normalise or recommender.net_.scaling) and (ratings.values <= 0).any()),
         "users": ratings.user_ids.tolist(),
         "items": ratings.item_ids.tolist(),
     }

@@ -55,7 +55,8 @@ scores = np.where(rated, -np.inf, predictions)
 known = rated.any(axis=1)[:, None] & rated.any(axis=0)
 if ids["clip"]:
     predictions = predictions.clip(*ids["scale"])
-predictions[~known] = ids["cold_prediction"]
+if ids["cold_prediction"] is not None:
+    predictions[~known] = ids["cold_prediction"]
 scores[~known] = -np.inf
 if ids["rows"] == "items":
     predictions, scores = predictions.T, scores.T

@@ -22,6 +22,9 @@ LOCKS = {
     "main": sum((EXTRAS[name] for name in LIBRARY), PROJECT["project"]["dependencies"]),
 }
 LOCKS["notebook"] = LOCKS["main"] + EXTRAS["notebook"]
+LOCKS["docs"] = PROJECT["project"]["dependencies"] + EXTRAS["cpu"] + EXTRAS["docs"]
+#: By lock: the Pythons that it is for, where these are not all.
+ONLY = {"docs": ("3.11",)}
 PYTHONS = {
     version: {
         "implementation_name": "cpython",
@@ -58,8 +61,9 @@ def test_a_lock_has_names_versions_markers_and_hashes_alone(lock):
     assert re.fullmatch(rf"{MADE_BY}({entry})+", text(lock))
 
 
-@pytest.mark.parametrize("python", PYTHONS)
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize(
+    ("lock", "python"), [(lock, each) for lock in LOCKS for each in ONLY.get(lock, PYTHONS)]
+)
 def test_every_requirement_is_met_by_a_pin(lock, python):
     found = pins(lock, python)
     for requirement in map(Requirement, LOCKS[lock]):
@@ -75,6 +79,12 @@ def test_what_builds_the_package_is_pinned_and_the_same_in_each_lock(python):
     for lock in ("main", "notebook"):
         found = pins(lock, python)
         assert {name: found[name] for name in tools.keys() & found.keys()}.items() <= tools.items()
+
+
+def test_the_documentation_is_of_the_versions_that_are_tested():
+    main, docs = pins("main", "3.11"), pins("docs", "3.11")
+    shared = main.keys() & docs.keys()
+    assert {name: main[name] for name in shared} == {name: docs[name] for name in shared}
 
 
 def test_the_old_releases_of_d2l_are_for_those_who_ask_for_the_notebook():

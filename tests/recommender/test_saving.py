@@ -29,6 +29,8 @@ VARIANTS = {
     "section": {},
     "deep": {"num_hidden": (4, 2, 4)},
     "best": {"normalise": True, "averaging": 0.5, "decay_power": 0.5, "clip": True},
+    "in any unit": {"ratings_in": "shifted", "ratings_out": "biases"},
+    "residuals": {"ratings_in": "biases", "ratings_out": "biases", "view": "user"},
     "bounded, user view": {"view": "user", "decoder_activation": "sigmoid", "cold_rating": 3.0},
 }
 

@@ -18,6 +18,16 @@ VARIANTS = {
     "user view": {"view": "user", "normalise": True, "encoder_activation": "softrelu"},
     "zeros": {"encoder_activation": "identity", "decoder_activation": "softsign"},
     "zeros, normalised": {"normalise": True, "decoder_activation": "tanh", "cold_rating": 1.0},
+    "raw to biased means": {"ratings_out": "biases", "normalise": True, "clip": True},
+    "shifted to biased means": {"ratings_in": "shifted", "ratings_out": "biases", "view": "user"},
+    "zeros, centred": {"ratings_in": "mean", "ratings_out": "mean"},
+    "zeros, residuals": {"ratings_in": "biases", "ratings_out": "biases", "normalise": True},
+    "bounded residuals": {
+        "ratings_in": "biases",
+        "ratings_out": "biases",
+        "decoder_activation": "softrelu",
+    },
+    "centred to raw": {"ratings_in": "mean", "ratings_out": "raw"},
 }
 
 USERS, ITEMS = 12, 17

@@ -1,0 +1,77 @@
+"""A directive for Sphinx: every command of ``autorec``, with its options, from the Typer app."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import typer
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from autorec.cli.app import app
+
+
+class CommandLine(SphinxDirective):
+    """``{command-line}``: a section for each command."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the sections."""
+        text = "\n".join(described_app())
+        return list(self.parse_text_to_nodes(text, allow_section_headings=True))
+
+
+def described_app() -> Iterator[str]:
+    """Yield the lines, in Markdown, of a section for each command."""
+    group: Any = typer.main.get_command(app)
+    with group.make_context("autorec", [], resilient_parsing=True) as parent:
+        for name, command in group.commands.items():
+            with command.make_context(name, [], parent=parent, resilient_parsing=True) as context:
+                yield from described(command, context)
+
+
+def described(command: Any, context: Any) -> Iterator[str]:
+    """Yield the lines of a command's section: usage, what it does, arguments, options."""
+    # The program's own name comes from sys.argv in some versions.
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield from (f"## autorec {context.info_name}", "", "```text")
+    yield from (f"autorec {context.info_name} {usage}", "```", "")
+    yield from (as_markdown(inspect.cleandoc(command.help or "")), "")
+    panels: dict[str, list[tuple[str, str]]] = {}
+    for parameter in command.get_params(context):
+        record = parameter.get_help_record(context)
+        if record is not None:
+            panel = getattr(parameter, "rich_help_panel", None)
+            is_argument = parameter.param_type_name == "argument"
+            title = panel or ("Arguments" if is_argument else "Options")
+            panels.setdefault(title, []).append(record)
+    for title, records in panels.items():
+        yield from (f"**{title}**", "")
+        for flags, text in records:
+            # A definition list: a table would be wider than a telephone.
+            shown = as_markdown(re.sub(r"\s+", " ", text)) or "\u2014"
+            yield from (f"`{flags.strip()}`", f": {shown}", "")
+
+
+def as_markdown(text: str) -> str:
+    """Return plain text as Markdown that shows it."""
+    text = re.sub(r"``(.+?)``", r"`\1`", text)
+    parts = re.split(r"(`[^`]*`|--[a-z][a-z-]*)", text)
+    return "".join(
+        part if part.startswith("`") else f"`{part}`" if part.startswith("--") else escaped(part)
+        for part in parts
+    )
+
+
+def escaped(text: str) -> str:
+    """Escape what Markdown would take for marks of its own."""
+    return re.sub(r"([\\*_\[\]<>#|$])", r"\\\1", text)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the directive."""
+    app.add_directive("command-line", CommandLine)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
