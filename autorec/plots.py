@@ -16,6 +16,7 @@ import platformdirs
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from .training.history import History
@@ -54,10 +55,10 @@ def _can_be_written(path: Callable[[str], Path]) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def _figure(**options: Any) -> Figure:
+def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
-    return Figure(dpi=150, layout="constrained", **options)
+    return Figure(dpi=150, layout="constrained", figsize=(width, height))
 
 
 def learning_curve(history: History, title: str = "AutoRec") -> Figure:
@@ -82,7 +83,7 @@ def learning_curve(history: History, title: str = "AutoRec") -> Figure:
     table = history.frame().set_index("epoch")
     names = [name for name in _COLOURS if table[f"{name}_rmse"].notna().any()]
     lines = {name: table[f"{name}_rmse"].dropna().astype(float) for name in names}
-    figure = _figure(figsize=(6.5, 4))
+    figure = _figure(6.5, 4)
     axes = figure.add_subplot()
     for name, line in lines.items():
         style: Any = {"color": _COLOURS[name], "linewidth": 1.8, "marker": "o"}
@@ -119,7 +120,7 @@ def _lowest(line: pd.Series[float]) -> int:
     return int(line[::-1].idxmin())
 
 
-def _name(axes: Any, lines: dict[str, pd.Series[float]]) -> None:
+def _name(axes: Axes, lines: dict[str, pd.Series[float]]) -> None:
     """Write the name of each line at its end, with its last and its lowest value."""
     bottom, top = axes.get_ylim()
     upwards = sorted(lines, key=lambda name: float(lines[name].iloc[-1]))
@@ -160,7 +161,7 @@ def rmse_by_hidden_units(table: pd.DataFrame) -> Figure:
         `autorec.experiments.summarise`.
     """
     sizes = [int(model.split()[0]) for model in table["model"]]
-    figure = _figure(figsize=(6, 4))
+    figure = _figure(6, 4)
     axes = figure.add_subplot()
     axes.errorbar(
         sizes,
@@ -188,7 +189,7 @@ def rmse_by_model(table: pd.DataFrame, title: str) -> Figure:
     title : str
     """
     places = range(len(table))
-    figure = _figure(figsize=(7, 1.2 + 0.32 * len(table)))
+    figure = _figure(7, 1.2 + 0.32 * len(table))
     axes = figure.add_subplot()
     axes.errorbar(
         table["rmse"],
@@ -219,6 +220,6 @@ def rmse_by_model(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _plain(axes: Any) -> None:
+def _plain(axes: Axes) -> None:
     axes.grid(axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import Field, fields
-from typing import Any, Callable, Optional, Union, get_args, get_origin, get_type_hints
+from typing import Callable, Optional, Union, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -32,7 +32,7 @@ def with_hyperparameters(after: str) -> Callable[[Callable[..., None]], Callable
             if own.name == after:
                 parameters += [_option(each) for each in _flagged()]
 
-        def decorated(**options: Any) -> None:
+        def decorated(**options: object) -> None:
             command(**options)
 
         decorated.__doc__, decorated.__name__ = command.__doc__, command.__name__
@@ -45,26 +45,26 @@ def with_hyperparameters(after: str) -> Callable[[Callable[..., None]], Callable
     return decorate
 
 
-def given(options: Mapping[str, Any]) -> dict[str, Any]:
+def given(options: Mapping[str, object]) -> dict[str, object]:
     """Return the hyperparameters that options give, by their names; the others are the preset's."""
     found = {}
     for each in _flagged():
         value = options[option_name(each)]
         if value is not None:
-            found[each.name] = _sizes(value) if each.name == "num_hidden" else value
+            found[each.name] = _sizes(str(value)) if each.name == "num_hidden" else value
     return found
 
 
-def option_name(declared: Field[Any]) -> str:
+def option_name(declared: Field[object]) -> str:
     """Return the name that a hyperparameter's option has in a command: that of the flag."""
     return str(flag_of(declared)).lstrip("-").replace("-", "_")
 
 
-def _flagged() -> list[Field[Any]]:
+def _flagged() -> list[Field[object]]:
     return [each for each in fields(Parameters) if flag_of(each) is not None]
 
 
-def _option(declared: Field[Any]) -> inspect.Parameter:
+def _option(declared: Field[object]) -> inspect.Parameter:
     flag = str(flag_of(declared))
     kind = get_type_hints(Parameters)[declared.name]
     if kind is bool:
@@ -82,9 +82,9 @@ def _option(declared: Field[Any]) -> inspect.Parameter:
     )
 
 
-def _defaults(declared: Field[Any]) -> str:
+def _defaults(declared: Field[object]) -> str:
     """Return the default of each preset, those with one value together; nothing for no value."""
-    names: dict[Any, list[str]] = {}
+    names: dict[object, list[str]] = {}
     for name, preset in PRESETS.items():
         names.setdefault(preset.get(declared.name, declared.default), []).append(name)
     if len(names) == 1:
@@ -94,7 +94,7 @@ def _defaults(declared: Field[Any]) -> str:
     return f"  [{'; '.join(shown)}]"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "none" if value is None else str(value)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Callable
+from typing import IO, TYPE_CHECKING, Callable
 
 from .._environment import versions
 from .._storage.files import replacing, write_checked
@@ -19,6 +19,9 @@ from ..errors import ConfigurationError
 from ..evaluation.accuracy import Accuracy
 from ..plots import learning_curve, matplotlib_settled
 from ..training.history import History
+
+if TYPE_CHECKING:
+    from ..model import AutoRec
 
 
 @contextmanager
@@ -73,11 +76,11 @@ def run_folder(folder: Path, *, numbered: bool = False) -> Iterator[Path]:
 
 def write_report(
     folder: Path,
-    net: Any,
+    net: AutoRec,
     history: History,
     test: Accuracy,
-    facts: Mapping[str, Any],
-    config: Mapping[str, Any],
+    facts: Mapping[str, object],
+    config: Mapping[str, object],
 ) -> None:
     """Write a run's metrics.json, curve.png and model.params, each whole or not at all.
 
@@ -110,7 +113,7 @@ def write_report(
         "versions": versions(),
     }
     text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
-    files: dict[str, Callable[[IO[bytes]], Any]] = {
+    files: dict[str, Callable[[IO[bytes]], object]] = {
         "model.params": lambda file: write_params(file, weights),
         "curve.png": lambda file: learning_curve(history, f"AutoRec on {facts['data']}").savefig(
             file, format="png"
@@ -124,7 +127,7 @@ def write_report(
 
 def describe(
     name: str, train: Ratings, validation: Ratings | None, test: Ratings
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what identifies the ratings of a run: name, sizes, checksums."""
     return {
         "data": name,

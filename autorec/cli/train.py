@@ -48,13 +48,13 @@ def train_command(
     ),
     ratings: Optional[Path] = typer.Option(
         None,
-        help="A file of ratings instead (- for stdin): user, item, rating and perhaps time a line.",
+        help="A file with a rating per line instead (- for stdin): user, item, rating[, time].",
     ),
     columns: Optional[str] = typer.Option(
         None, help="Columns of user, item, rating[, time] in the file: names, or positions from 0."
     ),
     separator: Optional[str] = typer.Option(
-        None, help="What stands between the columns.  [default: found in the first line]"
+        None, help="The separator of the columns.  [default: found in the first line]"
     ),
     train: Optional[Path] = typer.Option(None, help="A file of ratings to train on; with --test."),
     test: Optional[Path] = typer.Option(None, help="A file of ratings to test on; with --train."),
@@ -71,10 +71,12 @@ def train_command(
     ),
     test_ratio: float = typer.Option(0.1, help="The share that a random split holds out."),
     validation_ratio: float = typer.Option(
-        0.0, help="The share of the training ratings that chooses the epoch; 0 for the last epoch."
+        0.0,
+        help="The share of the training ratings held out to choose the epoch; 0 for the last.",
     ),
     preset: str = typer.Option(
-        "section", help="section, paper or best: the values of what is not given below."
+        "section",
+        help="section, paper or best: the values of the options below that are not given.",
     ),
     kvstore: Optional[KVStoreName] = typer.Option(
         None,

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from .._environment import INSTALL, installed_flavours, repair
 from ..errors import AutorecError, ConfigurationError, MXNetUnavailableError
@@ -112,7 +112,7 @@ class Watch(threading.Thread):
 
     def __init__(self, role: Role) -> None:
         super().__init__(daemon=True, name="watch")
-        self.store: Any = None
+        self.store: ctypes.c_void_p | None = None
         self._role, self._ended = role, threading.Event()
         self._joined = self._closing = False
         self._answered = role.name != "worker"
@@ -193,7 +193,7 @@ class Watch(threading.Thread):
 
 
 @cache
-def _library() -> Any:
+def _library() -> ctypes.CDLL:
     """Return MXNet's library without MXNet's Python, which takes long to import."""
     flavours = installed_flavours()
     repair(flavours)
@@ -242,7 +242,7 @@ def _check_addresses() -> None:
 
 
 def _can_listen(host: str, port: int = 0) -> bool:
-    """Tell whether MXNet can, which takes numbers for addresses, and no names."""
+    """Return whether MXNet can listen there; it takes addresses in numbers, no names."""
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

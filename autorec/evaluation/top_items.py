@@ -1,4 +1,4 @@
-"""Scores: predictions for every item, a batch of users at a time, and the best of them."""
+"""Top items: predictions for every item, a block of users at a time, and the best of them."""
 
 from __future__ import annotations
 
@@ -149,12 +149,12 @@ def _top(
 
 
 def nearest(vectors: Floats, row: int, rows: Integers, k: int) -> tuple[Integers, Floats]:
-    """Return those of some rows that are most like one, and their cosine similarities.
+    """Return the rows that are most similar to one, by cosine, and their similarities.
 
     Parameters
     ----------
     vectors : ndarray of float, shape (n, size)
-        Their mean over `rows` is taken off: what all have in common tells nothing.
+        Their mean over `rows` is subtracted: what all share distinguishes none.
     row : int
         Left out of the answer.
     rows : ndarray of int

@@ -1,4 +1,4 @@
-"""Persistence: a fitted recommender on disk, and back."""
+"""Saving: a fitted recommender on disk, and back."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import AnyArray, Ids
 from .._environment import versions
 from .._mxnet import from_any_thread, mx
 from .._mxnet import np as mxnp
 from .._storage.folders import MODEL, check_place, locked, read_folder, write_folder
 from .._storage.npz import stored_arrays, write_npz
-from .._storage.params import stored_params, write_params
+from .._storage.params import StoredParameter, stored_params, write_params
 from ..compute.devices import contexts
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
 from ..errors import ConfigurationError, ModelError, RatingsError
 from ..scaling import RatingsIn, RatingsOut, Scaling
 from ..training.history import History
+
+if TYPE_CHECKING:
+    from .estimator import Recommender
 
 #: What comes of content that is not what it should be.
 _WRONG = LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
@@ -34,7 +38,7 @@ _SCALING, _COLUMNS = ("mean", "spread", "residual_spread"), ("column_biases", "r
 
 
 @from_any_thread
-def save(model: Any, folder: Path) -> Path:
+def save(model: Recommender, folder: Path) -> Path:
     """Write a fitted recommender to a folder, in the place of a model that is there.
 
     The folder holds the weights in Gluon's format, the ratings, without which nothing can be
@@ -55,9 +59,9 @@ def save(model: Any, folder: Path) -> Path:
     NotFittedError
         If the model is not fitted.
     ModelError
-        If the folder holds something else, or another process writes to it all the time.
+        If the folder holds something else, or another process keeps writing to it.
     RatingsError, ConfigurationError
-        As `check_saveable`.
+        See `check_saveable`.
     """
     ratings: Ratings = model.ratings_
     scaling: Scaling | None = model.net_.scaling
@@ -73,7 +77,7 @@ def save(model: Any, folder: Path) -> Path:
         "history": [asdict(epoch) for epoch in model.history_],
         "versions": versions(),
     }
-    arrays: dict[str, NDArray[Any]] = {
+    arrays: dict[str, AnyArray] = {
         "users": ratings.users,
         "items": ratings.items,
         "values": ratings.values,
@@ -96,7 +100,7 @@ def save(model: Any, folder: Path) -> Path:
 
 
 @from_any_thread
-def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
+def load(cls: type[Recommender], folder: Path, devices: str | None = None) -> Recommender:
     """Read a recommender that `save` wrote.
 
     What is in the folder may be a stranger's: all of it is checked before it is used.
@@ -147,13 +151,15 @@ def check_saveable(ratings: Ratings) -> None:
             raise RatingsError(f"A {kind} is there twice; give each an id of its own.")
 
 
-def _restored(cls: Any, body: Any, files: Mapping[str, IO[bytes]], devices: str | None) -> Any:
+def _restored(
+    cls: type[Recommender], body: Any, files: Mapping[str, IO[bytes]], devices: str | None
+) -> Recommender:
     try:
         model = cls(**body["config"])
     except ConfigurationError as error:
         raise ValueError(str(error)) from error
     if devices is not None:
-        model.devices = devices
+        model.set_params(devices=devices)
     where = contexts(model.devices)
     model.history_ = History.from_rows(body["history"])
     if not model.history_.epochs:
@@ -193,7 +199,7 @@ def _restored(cls: Any, body: Any, files: Mapping[str, IO[bytes]], devices: str 
     return model
 
 
-def _ratings(file: IO[bytes], user_ids: NDArray[Any], item_ids: NDArray[Any]) -> Ratings:
+def _ratings(file: IO[bytes], user_ids: Ids, item_ids: Ids) -> Ratings:
     stored = stored_arrays(file)
     types = {"users": np.int32, "items": np.int32, "values": np.float32, "times": np.int64}
     shapes = {each.shape for each in stored.values()}
@@ -225,7 +231,7 @@ def _shapes(num_hidden: int | Sequence[int], columns: int) -> dict[str, tuple[in
     return shapes
 
 
-def _scaling(model: Any, numbers: Any, weights: Mapping[str, Any]) -> Scaling:
+def _scaling(model: Recommender, numbers: Any, weights: Mapping[str, StoredParameter]) -> Scaling:
     found = {name: _number(numbers[name]) for name in _SCALING}
     if found["spread"] <= 0 or found["residual_spread"] <= 0:
         raise ValueError("a spread is not above 0")
@@ -233,16 +239,17 @@ def _scaling(model: Any, numbers: Any, weights: Mapping[str, Any]) -> Scaling:
     if not all(np.isfinite(each).all() for each in columns.values()):
         raise ValueError("a bias is no finite number")
     kinds: tuple[RatingsIn, RatingsOut] = model.ratings_in, model.ratings_out
-    return Scaling(*kinds, found["mean"], found["spread"], found["residual_spread"], **columns)
+    spreads = found["mean"], found["spread"], found["residual_spread"]
+    return Scaling(*kinds, *spreads, *(columns[name] for name in _COLUMNS))
 
 
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+def _number(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise ValueError(f"{value!r:.60} is no finite number")
     return float(value)
 
 
-def _form(ids: NDArray[Any]) -> str:
+def _form(ids: Ids) -> str:
     """Return the type that all ids are of, as NumPy writes it; else "object"."""
     form = ids.dtype.newbyteorder("<").str
     return form if _FORMS.fullmatch(form) else "object"
@@ -251,7 +258,7 @@ def _form(ids: NDArray[Any]) -> str:
 _FORMS = re.compile(r"[<|]([iu][1248]|f[248]|b1|M8\[(ns|us|ms|s|m|h|D|W|M|Y)\])")
 
 
-def _is_finite(ids: NDArray[Any]) -> NDArray[np.bool_]:
+def _is_finite(ids: Ids) -> NDArray[np.bool_]:
     finite: NDArray[np.bool_] = np.isfinite(ids)
     return finite
 
@@ -273,7 +280,7 @@ def _is_text(text: str) -> bool:
         return False
 
 
-def _listed(ids: NDArray[Any]) -> dict[str, Any]:
+def _listed(ids: Ids) -> dict[str, object]:
     """Return ids for JSON, and the type that makes them the same again."""
     form = _form(ids)
     if form != "object":
@@ -284,7 +291,7 @@ def _listed(ids: NDArray[Any]) -> dict[str, Any]:
     return {"type": form, "ids": plain}
 
 
-def _ids(stored: Any) -> NDArray[Any]:
+def _ids(stored: Any) -> Ids:
     """Return ids from what `_listed` made of them, or from the list that 0.1.0 wrote.
 
     Raises
