@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .._arrays import Floats, Integers
-from .._bounds import whole
+from .._bounds import real, whole
 from .._fitted import Fitted
 from .._mxnet import from_any_thread, mx, numpy_semantics
 from ..compute.devices import contexts
@@ -432,6 +432,7 @@ class Recommender(Fitted):
             If no test rating is relevant.
         """
         whole("k", k, least=1)
+        relevant = None if relevant is None else real("relevant", relevant)
         _check_unknown(unknown)
         ratings = as_ratings(test, like=self.ratings_, nonpositive="keep")
         rows, columns = self.ratings_.codes(*ratings.pairs(), unknown)
