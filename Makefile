@@ -44,12 +44,11 @@ soak: $(INSTALLED) ## repeat the attacks of the tests for about half an hour, an
 	@$(VENV)/bin/python -m pytest -m soak $(ARGS)
 
 oracle: $(BESIDE_D2L) ## run the tests beside d2l itself (Python 3.9 to 3.11)
-	@$(call needs,$(<D)/bin/jupyter,Python 3.9 to 3.11,python3.11)
+	@$(call needs,$(<D)/lib/python*/site-packages/d2l,Python 3.9 to 3.11,python3.11)
 	$(<D)/bin/python -m pytest $(AT_ONCE) $(ARGS)
 
-notebook: $(BESIDE_D2L) ## open the notebook (Python 3.9 to 3.11)
-	@$(call needs,$(<D)/bin/jupyter,Python 3.9 to 3.11,python3.11)
-	$(<D)/bin/jupyter notebook notebooks/autorec.ipynb
+notebook: $(BESIDE_D2L) ## open the notebook, a lesson
+	@$(<D)/bin/jupyter notebook notebooks/autorec.ipynb
 
 docs: $(SPHINX) ## build the documentation site in build/docs (Python 3.11)
 	@$(<D)/bin/sphinx-build -qW --keep-going -b html docs build/docs
