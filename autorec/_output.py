@@ -45,9 +45,9 @@ def written(path: Path | None) -> Iterator[TextIO]:
     Parameters
     ----------
     path : Path or None
-        None, or ``-``, for stdout. A regular file, or a new one, is replaced whole, and where it is a link,
-        what it points to; a character device, a FIFO or a descriptor, such as /dev/stdout, is
-        written into.
+        None, or ``-``, for stdout. A regular file, or a new one, is replaced whole, and where it
+        is a link, what it points to; a character device, a FIFO or a descriptor, such as
+        /dev/stdout, is written into.
 
     Raises
     ------

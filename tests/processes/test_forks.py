@@ -65,8 +65,8 @@ def test_processes_of_a_parent_that_computed_answer_as_it_does(how: str, tmp_pat
     assert done.stdout == "all alike\n", done.stderr
 
 
-# What gunicorn does with --preload and --threads: the parent loads the model and answers, in threads
-# too, and its children accept from the socket that it has opened.
+# What gunicorn does with --preload and --threads: the parent loads the model and answers, in
+# threads too, and its children accept from the socket that it has opened.
 SERVER = """
 import os, sys, threading, urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
