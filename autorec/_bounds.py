@@ -16,6 +16,9 @@ _SMALLEST = float(numpy.finfo(numpy.float32).tiny)
 #: MXNet takes 32 bits of a seed.
 MOST_SEED = 2**32 - 1
 
+#: MXNet counts what is in an array by 32 bits and a sign.
+MOST_VALUES = 2**31 - 1
+
 _RULES = {
     "least": ("at least", operator.ge),
     "most": ("at most", operator.le),

@@ -240,6 +240,8 @@ class BiasedMF(Fitted):
 
     @from_any_thread
     def _predict(self, users: Integers, items: Integers) -> NDArray[numpy.float32]:
+        if not len(users):  # of which MXNet has an error that comes with the next prediction
+            return numpy.empty(0, dtype=numpy.float32)
         context = contexts(self.devices)[0]
         output = self.net_(
             *(np.array(codes, dtype="int32", ctx=context) for codes in (users, items))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .._arrays import Floats, Integers
-from .._bounds import whole
+from .._bounds import real, whole
 from .._fitted import Fitted
 from .._mxnet import from_any_thread, mx, numpy_semantics
 from ..compute.devices import contexts
@@ -29,7 +29,7 @@ from ..errors import ConfigurationError, RatingsError
 from ..evaluation.accuracy import Accuracy, accuracy
 from ..evaluation.prediction import predict_cells
 from ..evaluation.ranking import Ranking, ranking
-from ..evaluation.top_items import best_items, codes, nearest
+from ..evaluation.top_items import best_items, hidden_codes, nearest
 from ..model import AutoRec
 from ..scaling import Scaling
 from ..training.checkpoints import Checkpoint, Checkpoints
@@ -398,7 +398,10 @@ class Recommender(Fitted):
         (row,) = self.ratings_.item_codes([item])
         where = contexts(self.devices)
         if self.view == "item":
-            vectors, rated = codes(self.net_, self.inputs_, where, self.compute), self.inputs_
+            vectors, rated = (
+                hidden_codes(self.net_, self.inputs_, where, self.compute),
+                self.inputs_,
+            )
         else:
             vectors = self.net_.decoder.weight.data(where[0]).asnumpy()
             rated = Interactions(self.inputs_.matrix.T.tocsr())
@@ -446,6 +449,7 @@ class Recommender(Fitted):
             If no test rating is relevant.
         """
         whole("k", k, least=1)
+        relevant = None if relevant is None else real("relevant", relevant)
         _check_unknown(unknown)
         ratings = as_ratings(test, like=self.ratings_, nonpositive="keep")
         rows, columns = self.ratings_.codes(*ratings.pairs(), unknown)
