@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from ._lazy import imported_when_used
 
 if TYPE_CHECKING:
-    from .baselines import BiasedMeans, BiasedMF, Means
+    from .baselines.bayesian import BayesianMF
+    from .baselines.factorisation import BiasedMF
+    from .baselines.means import BiasedMeans, Means
+    from .choosing.comparison import cross_validate
     from .choosing.search import tune
     from .compute.devices import contexts, try_all_gpus
     from .data.interactions import Interactions
@@ -52,7 +55,10 @@ sys.meta_path.insert(0, _Repairs)
 # Where each public name is. MXNet takes a second to import, and pandas another, so a name's module
 # is imported when the name is first used: what needs neither starts at once, and works without.
 _MODULES = {
-    "baselines": ("BiasedMF", "BiasedMeans", "Means"),
+    "baselines.bayesian": ("BayesianMF",),
+    "baselines.factorisation": ("BiasedMF",),
+    "baselines.means": ("BiasedMeans", "Means"),
+    "choosing.comparison": ("cross_validate",),
     "choosing.search": ("tune",),
     "training.checkpoints": ("Checkpoints",),
     "compute.devices": ("contexts", "try_all_gpus"),
@@ -81,6 +87,7 @@ __all__ = [
     "Accuracy",
     "AutoRec",
     "AutorecError",
+    "BayesianMF",
     "BiasedMF",
     "BiasedMeans",
     "Checkpoints",
@@ -92,6 +99,7 @@ __all__ = [
     "Recommender",
     "accuracy",
     "contexts",
+    "cross_validate",
     "evaluate",
     "evaluator",
     "fit",

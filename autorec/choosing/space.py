@@ -24,8 +24,13 @@ class OneOf:
     def __contains__(self, value: Any) -> bool:
         return value in self.values
 
+    @property
+    def words(self) -> list[str]:
+        """The values as a person reads them."""
+        return [_shown(value) for value in self.values]
+
     def __str__(self) -> str:
-        *others, last = map(_shown, self.values)
+        *others, last = self.words
         return f"{', '.join(others)} or {last}"
 
 

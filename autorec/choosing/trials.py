@@ -7,11 +7,9 @@ import math
 import multiprocessing
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +18,7 @@ from ..data.ratings import Ratings
 from ..errors import TrainingError
 from ..recommender.estimator import Recommender
 from ..training.history import Epoch
+from .processes import SPAWN, inherited
 from .space import LEAST_GAIN, PATIENCE, Searched
 from .study import TrialState as State
 from .study import best, distributions, open_study, optuna, quiet, sampler
@@ -176,14 +175,13 @@ def make_trials_beside(
     tick : callable
         Called a few times a second.
     """
-    spawn = multiprocessing.get_context("spawn")
-    stop, left = spawn.Event(), None if places is None else spawn.Semaphore(places)
+    stop, left = SPAWN.Event(), None if places is None else SPAWN.Semaphore(places)
     threads = max(len(os.sched_getaffinity(0)) // jobs, 1)
     with ProcessPoolExecutor(
-        jobs, mp_context=spawn, initializer=_begin_process, initargs=(left, stop)
+        jobs, mp_context=SPAWN, initializer=_begin_process, initargs=(left, stop)
     ) as pool:
         try:
-            with _inherited(OMP_NUM_THREADS=str(threads)):
+            with inherited(OMP_NUM_THREADS=str(threads)):
                 working = [pool.submit(_make_trials_here, task, journal) for _ in range(jobs)]
             while wait(working, timeout=0.25).not_done:
                 tick()
@@ -205,22 +203,3 @@ def _begin_process(places: Places | None, stop: Stop) -> None:
 def _make_trials_here(task: Task, journal: Path) -> None:
     with quiet():
         make_trials(task, open_study(journal), *_shared)
-
-
-@contextmanager
-def _inherited(**variables: str) -> Iterator[None]:
-    """Have processes begin with some variables, and without an ear for Ctrl-C."""
-    before = {name: os.environ.get(name) for name in variables}
-    alone = threading.current_thread() is threading.main_thread()
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN) if alone else None
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-        if alone:
-            signal.signal(signal.SIGINT, heard)

@@ -12,6 +12,7 @@ import typer
 from .._terminal import leave_stdout, say, tell
 from ..distributed.launch import launch
 from ..errors import AutorecError
+from . import compare as compare_command
 from . import model as model_commands
 from . import reproduce as reproduce_command
 from . import train as train_command
@@ -28,6 +29,7 @@ app = typer.Typer(
 # In the order of the help.
 train_command.register(app)
 tune_command.register(app)
+compare_command.register(app)
 
 
 @app.command("launch")

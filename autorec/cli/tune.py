@@ -142,8 +142,9 @@ def tune_command(
         about["sha256_table"] = parts.table.checksum()
 
     # MXNet and Optuna take a second to import; wrong arguments are answered before.
+    from ..choosing.plots import tuning
     from ..choosing.search import SETTINGS, TRIALS, tune
-    from ..plots import matplotlib_settled, tuning
+    from ..plots import matplotlib_settled
     from .run_folder import run_folder
 
     if not quiet:
@@ -174,7 +175,9 @@ def tune_command(
             **fixed,
         )
     with replacing(folder / "tuning.png") as path, matplotlib_settled(folder):
-        tuning(found.trials, found.importances, f"autorec tune on {parts.name}").savefig(path)
+        searched = {name: each for name, each in SPACE.items() if name in found.trials}
+        title = f"autorec tune on {parts.name}"
+        tuning(found.trials, found.importances, searched, title).savefig(path)
     if not quiet:
         write_listing([_chosen(found)], sys.stdout, "table")
         note(shown(f"Trials, plot and settings are in {folder}/: {TRIALS}, tuning.png, {SETTINGS}"))
