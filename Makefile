@@ -77,7 +77,7 @@ constraints: ## resolve locks/ and constraints.txt again; ARGS=--upgrade moves t
 	        --output-file "locks/$$1.txt" "$${@:2}" >/dev/null
 	}
 	library=(--constraint locks/tools.txt pyproject.toml \
-	    $(foreach extra,cpu cu112 fast onnx test dev,--extra $(extra)))
+	    $(foreach extra,cpu cu112 fast onnx tune compare test dev,--extra $(extra)))
 	each_python=(--universal --python-version 3.9)
 	resolve tools "$${each_python[@]}" --group tools
 	resolve main "$${each_python[@]}" "$${library[@]}"

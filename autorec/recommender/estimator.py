@@ -38,6 +38,7 @@ from ..training.loop import fit
 from ..training.pretraining import pretrain
 from .presets import Parameters, preset_parameters
 from .saving import check_saveable, load, save
+from .settings_file import read_settings
 
 #: Of the parameters.
 NAMES = tuple(each.name for each in fields(Parameters))
@@ -109,6 +110,22 @@ class Recommender(Fitted):
             If there is no such preset.
         """
         return cls(**vars(preset_parameters(name, **parameters)))
+
+    @classmethod
+    def from_settings(cls, path: str | os.PathLike[str], **parameters: Any) -> Recommender:
+        """Return a recommender with the values of a settings file, and others on top.
+
+        Parameters
+        ----------
+        path : path
+            Of a ``settings.json`` that `autorec tune` left.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is none, or a value cannot be used.
+        """
+        return cls(**{**read_settings(Path(path)).parameters, **parameters})
 
     @property
     def parameters(self) -> Parameters:

@@ -15,7 +15,7 @@ else:
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-LIBRARY = ["cpu", "cu112", "fast", "onnx", "test", "dev"]
+LIBRARY = ["cpu", "cu112", "fast", "onnx", "tune", "compare", "test", "dev"]
 #: By lock: what it is made for, in the words of pyproject.toml.
 LOCKS = {
     "tools": PROJECT["dependency-groups"]["tools"],
