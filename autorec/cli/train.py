@@ -148,8 +148,8 @@ def train_command(
     claim: Any = nullcontext(resume or wanted)
     if first and not resume:
         claim = run_folder(wanted, numbered=output is None)
-    begun: Checkpoint | None = context.obj
-    with workers, claim as folder, _progress(model.num_epochs, begun, quiet) as show:
+    resumed_from: Checkpoint | None = context.obj
+    with workers, claim as folder, _progress(model.num_epochs, resumed_from, quiet) as show:
         checkpoints = resumable_checkpoints(context, folder, checkpoint_every)
         with told_how_to_resume(folder, checkpoints, kvstore):
             model.fit(
@@ -158,7 +158,7 @@ def train_command(
                 test=held_out,
                 on_epoch=show,
                 checkpoints=checkpoints,
-                resume=begun or False,
+                resume=resumed_from or False,
                 workers=workers,
             )
         if not first:
@@ -262,10 +262,10 @@ def _overview(facts: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _progress(
-    epochs: int, begun: Checkpoint | None, quiet: bool
+    epochs: int, resumed_from: Checkpoint | None, quiet: bool
 ) -> Iterator[Callable[[Epoch], None]]:
     """Show a bar, and above it what the library logs; give what moves it on by an epoch."""
-    initial = begun.epoch if begun else 0
+    initial = resumed_from.epoch if resumed_from else 0
     look: dict[str, Any] = {"desc": "Training", "unit": "epoch", "disable": quiet}
     with tqdm(initial=initial, total=epochs, **look) as bar, _logged(quiet):
 

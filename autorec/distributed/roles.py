@@ -86,14 +86,14 @@ def serve(role: Role) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would wait for MXNet's end
     library, store = _library(), ctypes.c_void_p()
     _check(library.MXKVStoreCreate(b"dist_sync", ctypes.byref(store)))
-    watch = Watch(role)
-    watch.store = store
+    watchdog = Watchdog(role)
+    watchdog.store = store
     command = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
     _check(library.MXKVStoreRunServer(store, command(lambda *_: None), None))
-    watch.end()
+    watchdog.end()
 
 
-class Watch(threading.Thread):
+class Watchdog(threading.Thread):
     """Ends this process, with a sentence, if others of the job do not come or are gone.
 
     Every process sends signs of life to the scheduler, which answers them. The scheduler ends when
@@ -111,7 +111,7 @@ class Watch(threading.Thread):
     """
 
     def __init__(self, role: Role) -> None:
-        super().__init__(daemon=True, name="watch")
+        super().__init__(daemon=True, name="watchdog")
         self.store: ctypes.c_void_p | None = None
         self._role, self._ended = role, threading.Event()
         self._joined = self._closing = False

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from .._arrays import Integers
 from .._mxnet import Array, KVStore, mx, np, numpy_semantics
 from ..errors import ConfigurationError
-from .roles import KVStoreName, Role, Watch
+from .roles import KVStoreName, Role, Watchdog
 
 Number = TypeVar("Number", bound=numpy.generic)
 
@@ -40,7 +40,7 @@ class Workers:
     def __init__(self) -> None:
         self.rank, self.count = 0, 1
         self._store: KVStore | None = None
-        self._watch: Watch | None = None
+        self._watchdog: Watchdog | None = None
         self._num_keys = self._total_key = 0
         self._total: Array | None = None
         self._gather_keys: dict[int, int] = {}  # by the size of what is gathered
@@ -73,9 +73,9 @@ class Workers:
             raise ConfigurationError("A process joins its job once; keep what join returned.")
         _joined.append(workers)
         atexit.register(workers._leave_at_exit)
-        workers._watch = Watch(role)
+        workers._watchdog = Watchdog(role)
         workers._store = store = mx.kv.create(kvstore)
-        workers._watch.store = store.handle
+        workers._watchdog.store = store.handle
         workers.rank, workers.count = store.rank, store.num_workers
         workers._total_key = workers.new_key()
         workers._total = np.zeros(1)
@@ -97,8 +97,8 @@ class Workers:
             self._store.init(key, array)
             self._store.pushpull(key, array)
             array.wait_to_read()
-        assert self._watch is not None
-        self._watch.answered()
+        assert self._watchdog is not None
+        self._watchdog.answered()
 
     def share(self, rows: Integers) -> Integers:
         """Return this worker's part of some rows, which may be none; each is one worker's."""
@@ -191,14 +191,14 @@ class Workers:
 
     def close(self) -> None:
         """Leave the job, when all workers do. MXNet's own exit would wait without being watched."""
-        if self._store is None or self._watch is None:
+        if self._store is None or self._watchdog is None:
             return
         self._store._barrier()
-        self._watch.close()
+        self._watchdog.close()
         # What trainers hold of the store stays, and must not free it again.
         handle, self._store.handle = self._store.handle, mx.base.KVStoreHandle()
         mx.base.check_call(mx.base._LIB.MXKVStoreFree(handle))
-        self._watch.end()
+        self._watchdog.end()
         self._store = None
         _joined.remove(self)
 

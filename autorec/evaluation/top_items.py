@@ -21,7 +21,7 @@ BEST = 250_000
 
 
 @from_any_thread
-def codes(
+def hidden_codes(
     net: AutoRec, inputs: Interactions, contexts: Sequence[Context], compute: Compute = "auto"
 ) -> NDArray[numpy.float32]:
     """Return the code of every row.
@@ -87,7 +87,7 @@ def best_items(
     num_items = by_user.shape[1]
     rated_items = numpy.zeros(num_items, dtype=bool)
     rated_items[by_user.indices] = True
-    code = codes(net, inputs, contexts, compute)
+    code = hidden_codes(net, inputs, contexts, compute)
     weight = net.decoder.weight.data(contexts[0]).asnumpy()
     bias = net.decoder.bias.data(contexts[0]).asnumpy()
     rated_users = numpy.diff(by_user.indptr) > 0

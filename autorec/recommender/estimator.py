@@ -29,7 +29,7 @@ from ..errors import ConfigurationError, RatingsError
 from ..evaluation.accuracy import Accuracy, accuracy
 from ..evaluation.prediction import predict_cells
 from ..evaluation.ranking import Ranking, ranking
-from ..evaluation.top_items import best_items, codes, nearest
+from ..evaluation.top_items import best_items, hidden_codes, nearest
 from ..model import AutoRec
 from ..scaling import Scaling
 from ..training.checkpoints import Checkpoint, Checkpoints
@@ -381,7 +381,10 @@ class Recommender(Fitted):
         (row,) = self.ratings_.item_codes([item])
         where = contexts(self.devices)
         if self.view == "item":
-            vectors, rated = codes(self.net_, self.inputs_, where, self.compute), self.inputs_
+            vectors, rated = (
+                hidden_codes(self.net_, self.inputs_, where, self.compute),
+                self.inputs_,
+            )
         else:
             vectors = self.net_.decoder.weight.data(where[0]).asnumpy()
             rated = Interactions(self.inputs_.matrix.T.tocsr())
