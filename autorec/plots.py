@@ -233,7 +233,6 @@ def rmse_by_model(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-<<<<<<< HEAD
 def tuning(trials: pd.DataFrame, importances: Mapping[str, float], title: str) -> Figure:
     """Draw how a search went, and the validation RMSE by each hyperparameter, what mattered first.
 
@@ -292,7 +291,8 @@ def tuning(trials: pd.DataFrame, importances: Mapping[str, float], title: str) -
     handles, labels = every[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower right", ncols=3, frameon=False)
     return figure
-=======
+
+
 #: How the figures of each source are drawn, in the order in which they come.
 _SOURCES: tuple[dict[str, str], ...] = (
     {"marker": "D", "color": "#b8530f"},
@@ -300,7 +300,6 @@ _SOURCES: tuple[dict[str, str], ...] = (
     {"marker": "^", "color": "#7a4fa3"},
     {"marker": "v", "color": "#111111"},
 )
->>>>>>> 005aed673d3b084ac824f6afe1cd756ebe99edab
 
 
 def _plain(axes: Axes) -> None:
