@@ -138,7 +138,7 @@ def test_users_that_are_true_or_false_come_back_so(tmp_path):
 )
 def test_ids_that_could_not_be_saved_are_refused_before_training(ids, kind, monkeypatch):
     monkeypatch.setattr(
-        "autorec.recommender.estimator.fit", lambda *_, **__: pytest.fail("it was trained")
+        "autorec.recommender.fitting.fit", lambda *_, **__: pytest.fail("it was trained")
     )
     column = pd.Series(
         [ids[i] for i in (0, 0, 1, 1, 2)], dtype=None if kind == "float64" else object
