@@ -22,11 +22,12 @@ from ..data.reading import read_ratings
 from ..data.splits import given_split, last_split, random_split
 from ..distributed.roles import KVStoreName, Role, serve
 from ..errors import ConfigurationError
-from ..recommender.presets import preset_parameters
+from ..recommender.presets import planned_epochs, preset_parameters
 from ..training.checkpoints import Checkpoint
 from ..training.history import Epoch
 from .options import given, with_hyperparameters
 from .resume import (
+    CHECKPOINTS,
     recall_options,
     refuse_other_options,
     resumable_checkpoints,
@@ -147,7 +148,11 @@ def train_command(
     if first and not resume:
         claim = run_folder(wanted, numbered=output is None)
     begun: Checkpoint | None = context.obj
-    with workers, claim as folder, _progress(model.num_epochs, begun, quiet) as show:
+    one_net = begun is None or begun.path.parent.name == CHECKPOINTS
+    if begun is not None and not one_net:
+        begun = None  # each net goes on from its own
+    epochs = planned_epochs(parameters)
+    with workers, claim as folder, _progress(epochs, begun, quiet) as show:
         checkpoints = resumable_checkpoints(context, folder, checkpoint_every)
         with told_how_to_resume(folder, checkpoints, kvstore):
             model.fit(
@@ -156,7 +161,7 @@ def train_command(
                 test=held_out,
                 on_epoch=show,
                 checkpoints=checkpoints,
-                resume=begun or False,
+                resume=begun or bool(resume),
                 workers=workers,
             )
         if not first:
@@ -165,7 +170,7 @@ def train_command(
         facts["num_test_cold"] = cold = int(model.is_cold(*held_out.pairs()).sum())
         config = {**source, "preset": preset, **model.get_params()}
         config.update(kvstore=kvstore, workers=workers.count)
-        write_report(folder, model.net_, model.history_, result, facts, config)
+        write_report(folder, model, result, facts, config)
         model.save(folder / "model")
     if cold and not quiet:
         note(
@@ -268,9 +273,11 @@ def _progress(
     with tqdm(initial=initial, total=epochs, **look) as bar, _logged(quiet):
 
         def show(epoch: Epoch) -> None:
-            bar.set_postfix_str(
-                f"train RMSE {epoch.train_rmse:.3f}, test RMSE {epoch.test_rmse:.3f}", refresh=False
-            )
+            scores = {"train": epoch.train_rmse, "test": epoch.test_rmse}
+            if epoch.test_rmse is None:  # of a run that only chooses
+                scores = {"train": epoch.train_rmse, "validation": epoch.validation_rmse}
+            said = ", ".join(f"{name} RMSE {each:.3f}" for name, each in scores.items() if each)
+            bar.set_postfix_str(said, refresh=False)
             bar.update()
 
         yield show

@@ -207,6 +207,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+def planned_epochs(parameters: Parameters) -> int:
+    """Return the epochs of all runs that a fit makes, at most."""
+    runs = [
+        parameters.of_view(view).num_epochs * (parameters.members + bool(parameters.share_held_out))
+        for view in parameters.views
+    ]
+    return sum(runs)
+
+
 def preset_parameters(name: str, **changes: Any) -> Parameters:
     """Return the parameters of a preset, and others in their place.
 
