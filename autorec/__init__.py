@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._lazy import imported_when_used
 
@@ -39,7 +39,7 @@ class _Repairs:
     """Puts back what MXNet lacks where it is imported, by whoever does that after autorec."""
 
     @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
         if name == "mxnet":
             from ._environment import repair_quietly
 

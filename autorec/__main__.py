@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import suppress
-from typing import Any
 
 
 def main() -> None:
@@ -29,7 +28,7 @@ def main() -> None:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _stop(*_: Any) -> None:
+def _stop(*_: object) -> None:
     """End the process where it is, for an exception that is raised in an import may be lost."""
     with suppress(OSError):
         os.write(2, b"\nautorec: stopped\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy
 
@@ -16,6 +16,9 @@ _SMALLEST = float(numpy.finfo(numpy.float32).tiny)
 #: MXNet takes 32 bits of a seed.
 MOST_SEED = 2**32 - 1
 
+#: MXNet counts what is in an array by 32 bits and a sign.
+MOST_VALUES = 2**31 - 1
+
 _RULES = {
     "least": ("at least", operator.ge),
     "most": ("at most", operator.le),
@@ -24,7 +27,7 @@ _RULES = {
 }
 
 
-def whole(name: str, value: Any, **bounds: float | None) -> int:
+def whole(name: str, value: object, **bounds: float | None) -> int:
     """Return a whole number, NumPy's as Python's.
 
     Parameters
@@ -40,22 +43,25 @@ def whole(name: str, value: Any, **bounds: float | None) -> int:
     ConfigurationError
         If it is none, or out of bounds.
     """
-    if isinstance(value, (bool, numpy.bool_)) or not hasattr(value, "__index__"):
+    if isinstance(value, (bool, numpy.bool_)) or not isinstance(value, SupportsIndex):
         raise ConfigurationError(f"{name} must be a whole number, not {value!r}.")
     return int(_within(name, operator.index(value), bounds))
 
 
-def real(name: str, value: Any, **bounds: float | None) -> float:
+def real(name: str, value: object, **bounds: float | None) -> float:
     """Return a finite number, NumPy's as Python's; the rest is as in `whole`."""
-    number = isinstance(value, (int, float, numpy.integer, numpy.floating))
-    if not number or isinstance(value, bool) or not (value == 0 or _holds(value)):
+    if (
+        not isinstance(value, (int, float, numpy.integer, numpy.floating))
+        or isinstance(value, bool)
+        or not (value == 0 or _holds(value))
+    ):
         raise ConfigurationError(f"{name} must be a finite number, not {value!r}.")
     return float(_within(name, float(value), bounds))
 
 
-def _holds(value: float) -> bool:
+def _holds(value: Any) -> bool:
     """Return whether float32 has the number, about."""
-    return _SMALLEST <= abs(value) <= LARGEST
+    return bool(_SMALLEST <= abs(value) <= LARGEST)
 
 
 def _within(name: str, value: float, bounds: dict[str, float | None]) -> float:

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 
-def imported_when_used(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+def imported_when_used(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], object]:
     """Return a package's ``__getattr__``.
 
     Parameters
@@ -21,9 +20,10 @@ def imported_when_used(package: str, homes: Mapping[str, Sequence[str]]) -> Call
     """
     home = {name: module for module, names in homes.items() for name in names}
 
-    def find(name: str) -> Any:
+    def find(name: str) -> object:
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+        found: object = getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+        return found
 
     return find

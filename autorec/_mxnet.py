@@ -8,6 +8,7 @@ and its threads to the process that imported it.
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import warnings
@@ -60,7 +61,7 @@ def import_mxnet() -> ModuleType:
 
 @contextmanager
 def _all_processors() -> Iterator[None]:
-    """Have MXNet, and its OpenMP, read when they are loaded how many threads there are to be.
+    """Set the number of threads that MXNet and its OpenMP read when they are loaded.
 
     MXNet would use half of the processors. Kernels use all, from the same pool of threads, and
     where the two differ, threads end and begin with each call: six times the time was seen. A
@@ -81,7 +82,7 @@ def _all_processors() -> Iterator[None]:
 
 @contextmanager
 def numpy_semantics() -> Iterator[None]:
-    """Have MXNet's NumPy semantics on, and leave the thread as it was; a decorator, too.
+    """Turn MXNet's NumPy semantics on, and restore the thread's own afterwards; also a decorator.
 
     MXNet keeps them for each thread, and off where nobody turned them on. For what calls its caller
     back, or is Gluon's; else see `from_any_thread`.
@@ -109,7 +110,7 @@ def from_any_thread(function: Function) -> Function:
 
 
 def forked() -> bool:
-    """Tell whether this process was forked after MXNet was imported.
+    """Return whether this process was forked after MXNet was imported.
 
     OpenMP's threads stay behind in the parent: MXNet computes on one thread then, and so must
     others.
@@ -268,6 +269,22 @@ class Trainer(Protocol):
     def _init_params(self) -> None: ...
     def set_learning_rate(self, lr: float) -> None: ...
     def step(self, batch_size: int) -> None: ...
+
+
+class KVStore(Protocol):
+    """What adds up arrays of several processes, ``mx.kv.KVStore``."""
+
+    handle: ctypes.c_void_p
+    rank: int
+    num_workers: int
+    type: str
+
+    def init(self, key: int, value: Array) -> None: ...
+    def broadcast(self, key: int, value: Array, out: Array, priority: int = 0) -> None: ...
+    def pushpull(
+        self, key: int, value: Array, out: Array | None = None, priority: int = 0
+    ) -> None: ...
+    def _barrier(self) -> None: ...
 
 
 class Functions(Protocol):

@@ -45,16 +45,16 @@ def written(path: Path | None) -> Iterator[TextIO]:
     Parameters
     ----------
     path : Path or None
-        None for stdout. A regular file, or a new one, is replaced whole, and where it is a link,
-        what it points to; a character device, a FIFO or a descriptor, such as /dev/stdout, is
-        written into.
+        None, or ``-``, for stdout. A regular file, or a new one, is replaced whole, and where it
+        is a link, what it points to; a character device, a FIFO or a descriptor, such as
+        /dev/stdout, is written into.
 
     Raises
     ------
     ConfigurationError
         If it is none of these or cannot be written.
     """
-    descriptor = None if path is None else _descriptor(path)
+    descriptor = 1 if path is None or path == Path("-") else _descriptor(path)
     if path is None or descriptor == 1:
         if stdout_is_closed():
             raise OSError("stdout is closed, so the result has nowhere to go.")

@@ -6,9 +6,12 @@ import io
 import os
 import re
 import sys
-from typing import Any, cast
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 # What a terminal acts upon instead of showing it: C0 and C1, marks that turn the direction of
 # writing, separators of lines; and halves of characters, which no encoding has.
@@ -17,7 +20,7 @@ _ACTS = re.compile(
 )
 
 
-def shown(text: Any) -> str:
+def shown(text: object) -> str:
     """Return text for a terminal, on one line: what would act upon it is escaped, as in Python.
 
     Examples
@@ -71,7 +74,7 @@ def open_streams() -> None:
 
 
 def stdout_is_closed() -> bool:
-    """Tell whether the process began without one."""
+    """Return whether the process began without stdout."""
     return sys.__stdout__ is None
 
 
@@ -86,8 +89,8 @@ def leave_stdout() -> None:
 
 
 class _Forgiving(io.FileIO):
-    def write(self, data: Any) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         try:
-            return cast(int, super().write(data))
+            return super().write(data)
         except OSError:
-            return len(data)
+            return memoryview(data).nbytes

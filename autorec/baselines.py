@@ -85,15 +85,14 @@ class Means(Fitted):
 class BiasedMeans(Fitted):
     """Predict r̂ = μ + b_u + b_i, the offsets of user and item regularised (Koren 2009).
 
-    Minimises Σ (r - μ - b_u - b_i)² + λ_u Σ b_u² + λ_i Σ b_i² by turns, which is exact for each
-    side given the other.
+    Minimises Σ (r - μ - b_u - b_i)² + λ_u Σ b_u² + λ_i Σ b_i² by alternating least squares.
 
     Parameters
     ----------
     user_regularisation, item_regularisation : float
-        λ_u and λ_i, at least 0: about as many ratings of no offset added to each.
+        λ_u and λ_i, at least 0: each counts as so many ratings without an offset.
     num_sweeps : int
-        Turns of users and items.
+        Alternations of users and items.
     """
 
     user_regularisation: float = 5.0
@@ -162,7 +161,7 @@ class BiasedMF(Fitted):
     num_epochs, batch_size, learning_rate, learning_rate_decay, weight_decay, patience
         See `fit`, a row being a rating; the decay is on all but μ.
     init_sigma : float
-        Standard deviation of the first factors and biases.
+        Standard deviation of the initial factors and biases.
     clip : bool
         Whether predictions are kept within the scale of the training ratings.
     devices, random_state
@@ -241,6 +240,8 @@ class BiasedMF(Fitted):
 
     @from_any_thread
     def _predict(self, users: Integers, items: Integers) -> NDArray[numpy.float32]:
+        if not len(users):  # of which MXNet has an error that comes with the next prediction
+            return numpy.empty(0, dtype=numpy.float32)
         context = contexts(self.devices)[0]
         output = self.net_(
             *(np.array(codes, dtype="int32", ctx=context) for codes in (users, items))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeVar, cast
 
 from ._arrays import Floats
-from ._bounds import real, whole
+from ._bounds import MOST_VALUES, real, whole
 from ._mxnet import Array, Block, Dense, Sequential, autograd, nn, np, numpy_semantics
 from .errors import ConfigurationError
 from .scaling import DAMPING, Scaling
@@ -63,8 +63,8 @@ class AutoRec(nn.Block):  # type: ignore[misc]
     Raises
     ------
     ConfigurationError
-        If there is no such activation, f is bounded and there is no scale, or a share is not from
-        0 up to 1.
+        If there is no such activation, f is bounded and there is no scale, a share is not from 0
+        up to 1, or a layer is larger than any array of MXNet.
 
     Notes
     -----
@@ -92,6 +92,12 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         super().__init__()
         given = num_hidden if isinstance(num_hidden, Sequence) else [num_hidden]
         sizes = [whole("num_hidden", each, least=1) for each in given]
+        for one, other in zip([num_users, *sizes], [*sizes, num_users]):
+            if one * other > MOST_VALUES:
+                raise ConfigurationError(
+                    f"A layer of {one:,} by {other:,} is larger than MXNet's largest array, of "
+                    f"{MOST_VALUES:,} numbers; take fewer hidden units."
+                )
         layers = [dense(size, encoder_activation) for size in sizes]
         self.encoder: Block = layers[0] if len(layers) == 1 else _chain(layers)
         self.decoder = dense(num_users, decoder_activation)

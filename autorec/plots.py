@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import platformdirs
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from .training.history import History
@@ -54,10 +56,10 @@ def _can_be_written(path: Callable[[str], Path]) -> bool:
     return os.access(folder, os.W_OK)
 
 
-def _figure(**options: Any) -> Figure:
+def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
-    return Figure(dpi=150, layout="constrained", **options)
+    return Figure(dpi=150, layout="constrained", figsize=(width, height))
 
 
 def learning_curve(history: History, title: str = "AutoRec") -> Figure:
@@ -82,7 +84,7 @@ def learning_curve(history: History, title: str = "AutoRec") -> Figure:
     table = history.frame().set_index("epoch")
     names = [name for name in _COLOURS if table[f"{name}_rmse"].notna().any()]
     lines = {name: table[f"{name}_rmse"].dropna().astype(float) for name in names}
-    figure = _figure(figsize=(6.5, 4))
+    figure = _figure(6.5, 4)
     axes = figure.add_subplot()
     for name, line in lines.items():
         style: Any = {"color": _COLOURS[name], "linewidth": 1.8, "marker": "o"}
@@ -119,7 +121,7 @@ def _lowest(line: pd.Series[float]) -> int:
     return int(line[::-1].idxmin())
 
 
-def _name(axes: Any, lines: dict[str, pd.Series[float]]) -> None:
+def _name(axes: Axes, lines: dict[str, pd.Series[float]]) -> None:
     """Write the name of each line at its end, with its last and its lowest value."""
     bottom, top = axes.get_ylim()
     upwards = sorted(lines, key=lambda name: float(lines[name].iloc[-1]))
@@ -160,7 +162,7 @@ def rmse_by_hidden_units(table: pd.DataFrame) -> Figure:
         `autorec.experiments.summarise`.
     """
     sizes = [int(model.split()[0]) for model in table["model"]]
-    figure = _figure(figsize=(6, 4))
+    figure = _figure(6, 4)
     axes = figure.add_subplot()
     axes.errorbar(
         sizes,
@@ -183,42 +185,63 @@ def rmse_by_model(table: pd.DataFrame, title: str) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        Columns model, rmse, interval and published (which begins with the figure, or is empty);
-        see `autorec.experiments.summarise`.
+        Columns model, rmse, interval and published (the figure, a comma and whose it is, or empty);
+        see `autorec.experiments.summarise`. Where there is a column panel, models with the same
+        text in it are drawn together, below that text: those that met the same test ratings.
     title : str
     """
-    places = range(len(table))
-    figure = _figure(figsize=(7, 1.2 + 0.32 * len(table)))
-    axes = figure.add_subplot()
-    axes.errorbar(
-        table["rmse"],
-        places,
-        xerr=table["interval"].fillna(0),
-        color="#1f5fa8",
-        fmt="o",
-        markersize=4,
-        capsize=3,
-        label="here, with the 95 % interval",
+    panels = dict(list(table.groupby("panel", sort=False))) if "panel" in table else {"": table}
+    heights = [len(panel) + 0.5 for panel in panels.values()]
+    figure = _figure(7, 1.3 + 0.32 * sum(heights) + 0.3 * len(panels))
+    grid = figure.subplots(
+        len(panels), squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights}
     )
-    known = [(place, text) for place, text in zip(places, table["published"]) if text]
-    if known:
-        axes.plot(
-            [float(text.split(",")[0]) for _, text in known],
-            [place for place, _ in known],
-            "D",
-            color="#c8641e",
+    figures = table["published"].str.partition(", ")
+    sources = dict(zip(filter(None, figures[2].unique()), cycle(_SOURCES)))
+    for (name, panel), axes in zip(panels.items(), grid[:, 0]):
+        places = panel["rmse"] * 0 + range(len(panel))
+        axes.errorbar(
+            panel["rmse"],
+            places,
+            xerr=panel["interval"].fillna(0),
+            color="#1f5fa8",
+            fmt="o",
             markersize=4,
-            label="published",
+            capsize=3,
+            label="here, with the 95 % interval",
         )
-    axes.set(xlabel="test RMSE", title=title)
-    axes.set_yticks(list(places), table["model"])
-    axes.invert_yaxis()
-    figure.legend(loc="outside lower right", ncols=2, frameon=False)
-    _plain(axes)
-    axes.grid(axis="x", alpha=0.25)
+        for source, style in sources.items():
+            own = figures.loc[panel.index]
+            theirs = own[0][own[2] == source].astype(float)
+            axes.plot(
+                theirs,
+                places[theirs.index] + 0.25,
+                linestyle="",
+                markersize=5,
+                label=source,
+                **style,
+            )
+        axes.set_yticks(places, panel["model"])
+        axes.set_ylim(len(panel) - 0.5, -0.5)
+        axes.set_title(name, loc="left", fontsize=9, color="#555555")
+        _plain(axes)
+        axes.grid(axis="x", alpha=0.25)
+    figure.suptitle(title)
+    grid[-1, 0].set_xlabel("test RMSE")
+    *theirs, ours = zip(*grid[0, 0].get_legend_handles_labels())
+    figure.legend(*zip(ours, *theirs), loc="outside lower right", frameon=False)
     return figure
 
 
-def _plain(axes: Any) -> None:
+#: How the figures of each source are drawn, in the order in which they come.
+_SOURCES: tuple[dict[str, str], ...] = (
+    {"marker": "D", "color": "#b8530f"},
+    {"marker": "s", "color": "#2e7d4f"},
+    {"marker": "^", "color": "#7a4fa3"},
+    {"marker": "v", "color": "#111111"},
+)
+
+
+def _plain(axes: Axes) -> None:
     axes.grid(axis="y", alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from ._arrays import Integers
 from .data.biases import bias, biased_means
 from .data.interactions import Interactions
 
@@ -145,7 +146,7 @@ class Scaling:
         return self.without_net(known, _rows(cells), cells.indices)
 
     def without_net(
-        self, known: csr_matrix, rows: NDArray[Any], columns: NDArray[Any]
+        self, known: csr_matrix, rows: Integers, columns: Integers
     ) -> NDArray[numpy.float32]:
         """Return what is predicted of cells where the net has no say, shape (n,).
 
@@ -161,7 +162,9 @@ class Scaling:
         found: NDArray[numpy.float32] = self.coming_out[0] + by_row[rows] + by_column[columns]
         return found.astype(numpy.float32)
 
-    def biases_out(self, known: csr_matrix) -> tuple[NDArray[Any], NDArray[Any]]:
+    def biases_out(
+        self, known: csr_matrix
+    ) -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:
         """Return what rows and columns each add to outputs, besides m_out: biases, or 0."""
         if self.coming_out[1]:
             return self.row_biases(known), self.column_biases

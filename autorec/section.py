@@ -1,8 +1,8 @@
 """The section's names: what its cells take from ``d2l``, over the modules of this library.
 
 With ``import autorec as d2l`` the cells of the AutoRec section of Dive into Deep Learning run
-unchanged. The signatures are those of d2l 1.0.3; what each function does otherwise than d2l's is
-said in its notes.
+unchanged. The signatures are those of d2l 1.0.3; how each function differs from d2l's is said in
+its notes.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def split_data_ml100k(
     Parameters
     ----------
     data : DataFrame
-        As from `read_data_ml100k`.
+        See `read_data_ml100k`.
     num_users, num_items : int
         Not needed; there for d2l's signature.
     split_mode : {"random", "seq-aware"}

@@ -146,6 +146,9 @@ def test_dropped_ratings_still_count_in_the_loss(rng):
         ({"encoder_activation": "magic"}, "no activation 'magic'; choose one of identity, relu"),
         ({"decoder_activation": "sigmoid"}, "sigmoid is bounded; give the scale"),
         ({"num_hidden": []}, "needs a hidden layer"),
+        ({"num_hidden": 2**29}, "layer of 4 by 536,870,912 is larger than MXNet's largest array"),
+        ({"num_hidden": (2**16, 2**15)}, "layer of 65,536 by 32,768 is larger"),
+        ({"num_hidden": 10**30}, "take fewer hidden units"),
     ],
 )
 def test_a_model_that_cannot_be_is_refused(options, complaint):

@@ -1,6 +1,7 @@
 """Plots: what can be seen in them."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from autorec import plots
@@ -63,3 +64,32 @@ def test_the_names_stand_beside_the_lines_apart_and_in_the_picture(columns):
     for box in boxes:
         assert axes.bbox.x1 <= box.x0 < box.x1 <= figure.bbox.x1
         assert 0 <= box.y0 < box.y1 <= figure.bbox.y1
+
+
+def test_models_that_met_the_same_ratings_share_a_panel_and_each_source_its_mark():
+    table = pd.DataFrame(
+        [
+            ["MF", 0.92, 0.01, "0.93, a paper", "random"],
+            ["AutoRec", 0.90, 0.02, "0.89, another, with a comma", "random"],
+            ["AutoRec", 0.91, np.nan, "", "u1"],
+            ["MF, again", 0.94, np.nan, "0.95, a paper", "u1"],
+        ],
+        columns=["model", "rmse", "interval", "published", "panel"],
+    )
+    figure = plots.rmse_by_model(table, "Films")
+    figure.draw_without_rendering()
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["random", "u1"]
+    found = {}
+    for axes in figure.axes:
+        assert axes.get_ylim()[0] > axes.get_ylim()[1], "the first model is at the top"
+        names = [tick.get_text() for tick in axes.get_yticklabels()]
+        for line in axes.lines:
+            for x, y in line.get_xydata():
+                found.setdefault(line.get_marker(), []).append((names[round(y - 0.1)], x))
+    assert found["o"] == [("MF", 0.92), ("AutoRec", 0.9), ("AutoRec", 0.91), ("MF, again", 0.94)]
+    assert found["D"] == [("MF", 0.93), ("MF, again", 0.95)]
+    assert found["s"] == [("AutoRec", 0.89)]
+    (legend,) = figure.legends
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts == ["here, with the 95 % interval", "a paper", "another, with a comma"]
+    assert len(plots.rmse_by_model(table.drop(columns="panel"), "Films").axes) == 1

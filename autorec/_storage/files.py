@@ -9,7 +9,10 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Callable
+from typing import IO, TYPE_CHECKING, Callable, TypedDict
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 
 @contextmanager
@@ -34,7 +37,14 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_checked(path: Path, write: Callable[[IO[bytes]], Any]) -> dict[str, Any]:
+class Facts(TypedDict):
+    """What a file is known by: its size in bytes, and its SHA-256 in hexadecimal."""
+
+    size: int
+    sha256: str
+
+
+def write_checked(path: Path, write: Callable[[IO[bytes]], object]) -> Facts:
     """Write a file, bring it to the disk, and read it back.
 
     Parameters
@@ -45,8 +55,7 @@ def write_checked(path: Path, write: Callable[[IO[bytes]], Any]) -> dict[str, An
 
     Returns
     -------
-    dict
-        Its "size" and "sha256".
+    Facts
 
     Raises
     ------
@@ -59,7 +68,7 @@ def write_checked(path: Path, write: Callable[[IO[bytes]], Any]) -> dict[str, An
             write(file)
         os.fsync(raw.fileno())
     with path.open("rb") as file:
-        found = {"size": os.fstat(file.fileno()).st_size, "sha256": sha256(file)}
+        found: Facts = {"size": os.fstat(file.fileno()).st_size, "sha256": sha256(file)}
     if found != {"size": sink.size, "sha256": sink.digest.hexdigest()}:
         raise OSError(f"{path} does not hold what was written to it; check the disk.")
     return found
@@ -92,8 +101,8 @@ class _Sink(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: Any) -> int:
+    def write(self, data: ReadableBuffer) -> int:
         count = self._file.write(data) or 0
-        self.digest.update(data[:count])
+        self.digest.update(memoryview(data)[:count])
         self.size += count
         return count

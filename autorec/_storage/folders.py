@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Callable
+from typing import IO, Any, Callable, TypedDict
 
 from filelock import FileLock, Timeout
 
@@ -62,6 +62,14 @@ class Kind:
         ]
         patterns = [_TEMPORARY.pattern, *hashed]
         return name in (MANIFEST, *self.first) or any(re.fullmatch(p, name) for p in patterns)
+
+
+class Named(TypedDict, total=False):
+    """What a manifest says of a file; a checkpoint of the first format says no size."""
+
+    file: str
+    size: int
+    sha256: str
 
 
 MODEL = Kind("model", ("weights.params", "ratings.npz"), ModelError)
@@ -137,7 +145,7 @@ def check_place(folder: Path, kind: Kind) -> None:
 
 
 def write_folder(
-    folder: Path, kind: Kind, body: Any, files: Mapping[str, Callable[[IO[bytes]], Any]]
+    folder: Path, kind: Kind, body: object, files: Mapping[str, Callable[[IO[bytes]], object]]
 ) -> None:
     """Write a folder's content, in the place of what is there.
 
@@ -238,7 +246,7 @@ def remove_folder(folder: Path, kind: Kind) -> None:
         _clean(folder, kind)
 
 
-def _parse(folder: Path, kind: Kind, name: str = MANIFEST) -> tuple[Any, dict[str, dict[str, Any]]]:
+def _parse(folder: Path, kind: Kind, name: str = MANIFEST) -> tuple[object, dict[str, Named]]:
     """Return the body of a manifest, and what it says of each file, all of that checked."""
     path, manifest = folder / name, _manifest(folder, kind, name)
     first = "checkpoint" in manifest
@@ -248,6 +256,7 @@ def _parse(folder: Path, kind: Kind, name: str = MANIFEST) -> tuple[Any, dict[st
             f"{folder} is in format {version if isinstance(version, int) else '?'}, and this "
             f"autorec reads formats 1 and {VERSION}; use a release that knows it."
         )
+    named: object
     if first:
         sums = manifest.get("sha256")
         sums = sums if isinstance(sums, dict) else {}
@@ -269,7 +278,7 @@ def _parse(folder: Path, kind: Kind, name: str = MANIFEST) -> tuple[Any, dict[st
     return body, named
 
 
-def _manifest(folder: Path, kind: Kind, name: str) -> dict[str, Any]:
+def _manifest(folder: Path, kind: Kind, name: str) -> dict[str, object]:
     """Return what is in a manifest, which says of itself that it is of the kind."""
     path = folder / name
     try:
@@ -279,15 +288,14 @@ def _manifest(folder: Path, kind: Kind, name: str) -> dict[str, Any]:
             found = _load_json(file.read(), path, kind)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise kind.error(f"{folder} holds no {kind.name}: it has no {MANIFEST}.") from error
-    ours = isinstance(found, dict) and (
+    if not isinstance(found, dict) or not (
         found.get("format") == f"autorec {kind.name}" or (kind.first and "checkpoint" in found)
-    )
-    if not ours:
+    ):
         raise kind.error(f"{path} does not describe a {kind.name} of autorec.")
     return dict(found)
 
 
-def _load_json(text: bytes, path: Path, kind: Kind) -> Any:
+def _load_json(text: bytes, path: Path, kind: Kind) -> object:
     try:
         return json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
@@ -308,7 +316,7 @@ def _finite(text: str) -> float:
     return number
 
 
-def _digest(manifest: Mapping[str, Any]) -> str:
+def _digest(manifest: Mapping[str, object]) -> str:
     try:
         text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
     except RecursionError:
@@ -333,7 +341,7 @@ def _opened(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _checked(path: Path, facts: Mapping[str, Any], kind: Kind) -> IO[bytes]:
+def _checked(path: Path, facts: Named, kind: Kind) -> IO[bytes]:
     """Open a file that has the size and the checksum that a manifest gives."""
     file = _opened(path)
     try:

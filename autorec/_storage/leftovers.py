@@ -1,4 +1,4 @@
-"""Leftovers: what killed processes left half done in a folder, told from what others still do."""
+"""Leftovers: what killed processes left half done in a folder, not what others still do."""
 
 from __future__ import annotations
 

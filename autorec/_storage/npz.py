@@ -12,11 +12,13 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, Literal
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 import numpy
 from numpy.typing import NDArray
+
+from .._arrays import AnyArray
 
 #: What is larger is not packed, so that no file unpacks to much more than this or its own size.
 LARGEST_PACKED = 1 << 26
@@ -28,7 +30,7 @@ _HEADER = re.compile(
 )
 
 
-def write_npz(file: IO[bytes], arrays: Mapping[str, NDArray[Any]], *, packed: bool = False) -> None:
+def write_npz(file: IO[bytes], arrays: Mapping[str, AnyArray], *, packed: bool = False) -> None:
     """Write arrays by name.
 
     Parameters
@@ -51,9 +53,9 @@ def write_npz(file: IO[bytes], arrays: Mapping[str, NDArray[Any]], *, packed: bo
 class StoredArray:
     """An array in an .npz file, its header checked and its values not yet read."""
 
-    dtype: numpy.dtype[Any]
+    dtype: numpy.dtype[numpy.generic]
     shape: tuple[int, ...]
-    _order: Any
+    _order: Literal["C", "F"]
     _archive: ZipFile
     _info: ZipInfo
     _start: int

@@ -12,16 +12,21 @@ import os
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy
 from numpy.typing import NDArray
+
+from .._arrays import AnyArray
+
+if TYPE_CHECKING:
+    from .._mxnet import Array
 
 _FILE, _ARRAY, _LEGACY_ARRAY = 0x112, 0xF993FACA, 0xF993FAC9
 _DENSE, _CPU, _FLOAT32 = 0, 1, 0
 
 
-def write_params(file: IO[bytes], arrays: Mapping[str, Any]) -> None:
+def write_params(file: IO[bytes], arrays: Mapping[str, Array | AnyArray]) -> None:
     """Write arrays by name, as ``mx.npx.save`` does.
 
     Parameters
@@ -32,7 +37,7 @@ def write_params(file: IO[bytes], arrays: Mapping[str, Any]) -> None:
     """
     file.write(struct.pack("<3Q", _FILE, 0, len(arrays)))
     for array in arrays.values():
-        values = numpy.asarray(array.asnumpy() if hasattr(array, "asnumpy") else array)
+        values = numpy.asarray(array if isinstance(array, numpy.ndarray) else array.asnumpy())
         values = numpy.ascontiguousarray(values, dtype="<f4")
         file.write(struct.pack(f"<IiI{values.ndim}q", _ARRAY, _DENSE, values.ndim, *values.shape))
         file.write(struct.pack("<3i", _CPU, 0, _FLOAT32))
@@ -69,7 +74,7 @@ def stored_params(file: IO[bytes]) -> dict[str, StoredParameter]:
     size = os.fstat(file.fileno()).st_size
     file.seek(0)
 
-    def take(form: str) -> tuple[Any, ...]:
+    def take(form: str) -> tuple[int, ...]:
         length = struct.calcsize(form)
         return struct.unpack(form, file.read(_within(file, length, size)))
 

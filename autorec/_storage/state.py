@@ -12,13 +12,17 @@ from typing import Any
 
 import numpy
 
+from .._arrays import AnyArray
+
 #: Arrays, of NumPy or MXNet, numbers and texts, in mappings, lists and tuples: what is in one that
 #: was read is not known before `check_like` has looked.
 State = dict[str, Any]
 
 
-def packed(value: Any, arrays: dict[str, Any], name: str = "", seen: Any = None) -> Any:
-    """Return a value for JSON, its arrays put into `arrays` by names that tell where they were.
+def packed(
+    value: object, arrays: dict[str, AnyArray], name: str = "", seen: dict[int, str] | None = None
+) -> object:
+    """Return a value for JSON, its arrays put into `arrays` by names that say where they were.
 
     Parameters
     ----------
@@ -50,7 +54,7 @@ def packed(value: Any, arrays: dict[str, Any], name: str = "", seen: Any = None)
     return value
 
 
-def unpacked(tree: Any, arrays: Mapping[str, Any]) -> Any:
+def unpacked(tree: Any, arrays: Mapping[str, AnyArray]) -> Any:
     """Return the value that `packed` was given, from what it returned.
 
     Raises
@@ -112,6 +116,6 @@ def check_number(found: Any, where: str) -> None:
     _require(math.isfinite(found) if isinstance(found, float) else abs(found) < 2**62, where)
 
 
-def _require(right: Any, where: str) -> None:
+def _require(right: object, where: str) -> None:
     if not right:
         raise ValueError(f"{where} is not what this run makes")

@@ -38,8 +38,8 @@ def launch_command(
 ) -> None:
     """Try out training over several machines, by several processes on this one.
 
-    Starts a scheduler, servers and workers that speak over loopback. Each line that they print
-    begins with who prints it. If one fails, all are ended.
+    Starts a scheduler, servers and workers that communicate over loopback. Each line of output
+    begins with the process that printed it. If one fails, all are ended.
     """
     sys.exit(launch(arguments, workers, servers))
 
@@ -80,7 +80,7 @@ def _invoke() -> None:
 
 
 def _answer(do: Callable[[], None]) -> int:
-    """Do something, and return the exit code, once it is said what went wrong."""
+    """Run something, report what went wrong, and return the exit code."""
     try:
         do()
         return 0

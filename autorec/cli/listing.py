@@ -1,10 +1,10 @@
-"""Listing: a table as the command line gives it, CSV, JSON lines or for a terminal, by batches."""
+"""Listing: a table written as CSV, JSON lines or for a terminal, batch by batch."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 
 import numpy as np
 import pandas as pd
@@ -97,7 +97,7 @@ def _show(batches: Iterable[pd.DataFrame]) -> None:
         if number == 0:
             for column in batch.columns:
                 numeric = pd.api.types.is_numeric_dtype(batch[column])
-                justify: Any = "right" if numeric else "left"
+                justify: Literal["left", "right"] = "right" if numeric else "left"
                 table.add_column(str(column), justify=justify, overflow="fold")
         more = MOST_SHOWN - table.row_count
         for row in batch.iloc[:more].itertuples(index=False):
@@ -109,5 +109,5 @@ def _show(batches: Iterable[pd.DataFrame]) -> None:
     Console().print(table)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, (float, np.floating)) else shown(value)

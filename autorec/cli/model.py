@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import TYPE_CHECKING, Literal, Optional
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,14 @@ from ..data.reading import read_pairs, read_titles_table
 from ..errors import ConfigurationError
 from .listing import Format, slices, write_listing
 
+if TYPE_CHECKING:
+    from ..recommender.estimator import Recommender
+
 Unknown = Literal["error", "fallback"]
 
 MODEL = typer.Argument(help="The folder of a model, or of the run that made it.")
 FORMAT = typer.Option(
-    None, help="table, csv or json (a line each).  [default: table on a terminal, else csv]"
+    None, help="table, csv or json (one object per line).  [default: table on a terminal, else csv]"
 )
 TITLES = typer.Option(
     None, help="A file of items and titles: u.item, movies.dat, or a CSV with a header."
@@ -63,7 +66,7 @@ def evaluate_command(
 
 def predict_command(
     model: Path = MODEL,
-    pairs: Path = typer.Option(..., help="A file, a user and an item a line; - for stdin."),
+    pairs: Path = typer.Option(..., help="A file with a user and an item per line; - for stdin."),
     output: Optional[Path] = typer.Option(None, "-o", "--output", help="A file to write instead."),
     unknown: Unknown = UNKNOWN,
     format: Optional[Format] = FORMAT,
@@ -119,14 +122,14 @@ def similar_command(
 
 
 def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
-    """Tell what a model is and what it was made from; its checksums are checked."""
+    """Describe a model and what it was made from, and check its checksums."""
     loaded = _load(model, "cpu")
     from .._storage.folders import MODEL, read_folder
 
     with read_folder(_folder(model), MODEL) as (manifest, files):
         size = sum(os.fstat(file.fileno()).st_size for file in files.values())
     ratings, best = loaded.ratings_, loaded.history_.best
-    rows: dict[str, Any] = {
+    rows: dict[str, object] = {
         "view": loaded.view,
         "ratings": len(ratings),
         "users": ratings.num_users,
@@ -178,7 +181,7 @@ def data_command(
     cells = ratings.num_users * ratings.num_items
     by_user = np.bincount(ratings.users, minlength=ratings.num_users)
     by_item = np.bincount(ratings.items, minlength=ratings.num_items)
-    rows: dict[str, Any] = {
+    rows: dict[str, object] = {
         "name": release.folder,
         "ratings": len(ratings),
         "users": ratings.num_users,
@@ -216,7 +219,7 @@ def _folder(model: Path) -> Path:
     return inner if (inner / "manifest.json").is_file() else model
 
 
-def _load(model: Path, devices: str) -> Any:
+def _load(model: Path, devices: str) -> Recommender:
     # MXNet takes a second to import; wrong arguments are answered before.
     from ..recommender.estimator import Recommender
 

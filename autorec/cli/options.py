@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import Field, fields
-from typing import Any, Callable, Optional, Union, get_args, get_origin, get_type_hints
+from typing import Callable, Optional, Union, get_args, get_origin, get_type_hints
 
 import typer
 
@@ -32,7 +32,7 @@ def with_hyperparameters(after: str) -> Callable[[Callable[..., None]], Callable
             if own.name == after:
                 parameters += [_option(each) for each in _flagged()]
 
-        def decorated(**options: Any) -> None:
+        def decorated(**options: object) -> None:
             command(**options)
 
         decorated.__doc__, decorated.__name__ = command.__doc__, command.__name__
@@ -45,27 +45,27 @@ def with_hyperparameters(after: str) -> Callable[[Callable[..., None]], Callable
     return decorate
 
 
-def given(options: Mapping[str, Any]) -> dict[str, Any]:
+def given(options: Mapping[str, object]) -> dict[str, object]:
     """Return the hyperparameters that options give, by their names; the others are the preset's."""
     found = {}
     for each in _flagged():
         value = options[option_name(each)]
         if value is not None:
             parse = _TEXTS.get(each.name)
-            found[each.name] = value if parse is None else parse(value)
+            found[each.name] = value if parse is None else parse(str(value))
     return found
 
 
-def option_name(declared: Field[Any]) -> str:
+def option_name(declared: Field[object]) -> str:
     """Return the name that a hyperparameter's option has in a command: that of the flag."""
     return str(flag_of(declared)).lstrip("-").replace("-", "_")
 
 
-def _flagged() -> list[Field[Any]]:
+def _flagged() -> list[Field[object]]:
     return [each for each in fields(Parameters) if flag_of(each) is not None]
 
 
-def _option(declared: Field[Any]) -> inspect.Parameter:
+def _option(declared: Field[object]) -> inspect.Parameter:
     flag = str(flag_of(declared))
     kind = get_type_hints(Parameters)[declared.name]
     if kind is bool:
@@ -83,7 +83,7 @@ def _option(declared: Field[Any]) -> inspect.Parameter:
     )
 
 
-def _defaults(declared: Field[Any]) -> str:
+def _defaults(declared: Field[object]) -> str:
     """Return the default of each preset, those with one value together; nothing for no value."""
     names: dict[str, list[str]] = {}
     for name, preset in PRESETS.items():
@@ -95,7 +95,7 @@ def _defaults(declared: Field[Any]) -> str:
     return f"  [{'; '.join(shown)}]"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
@@ -113,7 +113,7 @@ def _sizes(hidden: str) -> int | list[int]:
     return sizes[0] if len(sizes) == 1 else sizes
 
 
-def _own(text: str) -> dict[str, Any]:
+def _own(text: str) -> dict[str, object]:
     """Return hyperparameters from a text, each by its name or its flag: lr=0.005,hidden=300,200."""
     known = {each.name: each for each in _flagged()}
     known.update({option_name(each): each for each in _flagged()})
@@ -136,7 +136,7 @@ def _own(text: str) -> dict[str, Any]:
     return found
 
 
-def _value(declared: Field[Any], text: str) -> Any:
+def _value(declared: Field[object], text: str) -> object:
     """Return the value of a hyperparameter from its text."""
     if declared.name == "num_hidden":
         return _sizes(text)
@@ -153,4 +153,4 @@ def _value(declared: Field[Any], text: str) -> Any:
 
 
 #: What is parsed here from a text.
-_TEXTS: dict[str, Callable[[str], Any]] = {"num_hidden": _sizes, "user_view": _own}
+_TEXTS: dict[str, Callable[[str], object]] = {"num_hidden": _sizes, "user_view": _own}

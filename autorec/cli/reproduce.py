@@ -16,7 +16,7 @@ def reproduce_command(
     table: Optional[list[str]] = typer.Option(
         None, help="ml-1m, activations, hidden-units or ml-100k; may be repeated.  [default: all]"
     ),
-    splits: int = typer.Option(5, min=1, help="Random splits a data set."),
+    splits: int = typer.Option(5, min=1, help="Random splits per data set."),
     quick: bool = typer.Option(False, "--quick", help="One split and two epochs, to try it out."),
     ml_100k: Optional[Path] = typer.Option(
         None, help="MovieLens-100K's folder or zip.  [default: the cache, else a download]"
@@ -34,8 +34,9 @@ def reproduce_command(
 ) -> None:
     """Run the paper's protocol and print its tables beside the published figures.
 
-    Everything is chosen on a validation tenth of the training ratings; the test ratings are met
-    once, by the model trained anew on all training ratings. May be stopped and started again.
+    Everything is chosen on a tenth of the training ratings, held out for validation; the test
+    ratings are used once, by the model trained anew on all training ratings. May be stopped and
+    started again.
     """
     from ..experiments import protocol as experiments
     from ..experiments.tables import TABLES, TRIED

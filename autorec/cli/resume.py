@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 import typer
 
@@ -64,7 +64,7 @@ def recall_options(context: typer.Context, folder: Optional[Path]) -> Optional[P
     return folder
 
 
-def _are_options(note: Mapping[str, Any]) -> bool:
+def _are_options(note: Mapping[str, object]) -> bool:
     """Return whether a note, which may be a stranger's, is one of `resumable_checkpoints`."""
     options = note.get("options")
     if not isinstance(options, dict) or not isinstance(note.get("cwd"), str):
@@ -122,7 +122,7 @@ def resumable_checkpoints(
 def told_how_to_resume(
     folder: Path, checkpoints: Checkpoints | None, kvstore: str | None
 ) -> Iterator[None]:
-    """Have Ctrl-C say how to go on with a run that has left a checkpoint.
+    """On Ctrl-C, say how to resume a run that has left a checkpoint.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def told_how_to_resume(
     checkpoints : Checkpoints or None
         From `resumable_checkpoints`.
     kvstore : str or None
-        That of the job which the run is part of; None where it is alone.
+        Of the job that the run is part of; None for a run by itself.
     """
     try:
         yield

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Callable
+from typing import IO, TYPE_CHECKING, Callable
 
 from .._environment import versions
 from .._storage.files import replacing, write_checked
@@ -78,8 +78,8 @@ def write_report(
     folder: Path,
     model: Recommender,
     test: Accuracy,
-    facts: Mapping[str, Any],
-    config: Mapping[str, Any],
+    facts: Mapping[str, object],
+    config: Mapping[str, object],
 ) -> None:
     """Write a run's metrics.json, curve.png and model.params, each whole or not at all.
 
@@ -121,7 +121,7 @@ def write_report(
         "versions": versions(),
     }
     text = json.dumps(metrics, indent=2, allow_nan=False) + "\n"
-    files: dict[str, Callable[[IO[bytes]], Any]] = {
+    files: dict[str, Callable[[IO[bytes]], object]] = {
         "model.params": lambda file: write_params(file, weights),
         "curve.png": lambda file: learning_curve(history, f"AutoRec on {facts['data']}").savefig(
             file, format="png"
@@ -135,7 +135,7 @@ def write_report(
 
 def describe(
     name: str, train: Ratings, validation: Ratings | None, test: Ratings
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return what identifies the ratings of a run: name, sizes, checksums."""
     return {
         "data": name,

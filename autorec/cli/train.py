@@ -49,13 +49,13 @@ def train_command(
     ),
     ratings: Optional[Path] = typer.Option(
         None,
-        help="A file of ratings instead (- for stdin): user, item, rating and perhaps time a line.",
+        help="A file with a rating per line instead (- for stdin): user, item, rating[, time].",
     ),
     columns: Optional[str] = typer.Option(
         None, help="Columns of user, item, rating[, time] in the file: names, or positions from 0."
     ),
     separator: Optional[str] = typer.Option(
-        None, help="What stands between the columns.  [default: found in the first line]"
+        None, help="The separator of the columns.  [default: found in the first line]"
     ),
     train: Optional[Path] = typer.Option(None, help="A file of ratings to train on; with --test."),
     test: Optional[Path] = typer.Option(None, help="A file of ratings to test on; with --train."),
@@ -72,10 +72,12 @@ def train_command(
     ),
     test_ratio: float = typer.Option(0.1, help="The share that a random split holds out."),
     validation_ratio: float = typer.Option(
-        0.0, help="The share of the training ratings that chooses the epoch; 0 for the last epoch."
+        0.0,
+        help="The share of the training ratings held out to choose the epoch; 0 for the last.",
     ),
     preset: str = typer.Option(
-        "section", help="section, paper or best: the values of what is not given below."
+        "section",
+        help="section, paper or best: the values of the options below that are not given.",
     ),
     kvstore: Optional[KVStoreName] = typer.Option(
         None,
@@ -147,12 +149,11 @@ def train_command(
     claim: Any = nullcontext(resume or wanted)
     if first and not resume:
         claim = run_folder(wanted, numbered=output is None)
-    begun: Checkpoint | None = context.obj
-    one_net = begun is None or begun.path.parent.name == CHECKPOINTS
-    if begun is not None and not one_net:
-        begun = None  # each net goes on from its own
+    resumed_from: Checkpoint | None = context.obj
+    if resumed_from is not None and resumed_from.path.parent.name != CHECKPOINTS:
+        resumed_from = None  # each of several nets goes on from its own
     epochs = planned_epochs(parameters)
-    with workers, claim as folder, _progress(epochs, begun, quiet) as show:
+    with workers, claim as folder, _progress(epochs, resumed_from, quiet) as show:
         checkpoints = resumable_checkpoints(context, folder, checkpoint_every)
         with told_how_to_resume(folder, checkpoints, kvstore):
             model.fit(
@@ -161,7 +162,7 @@ def train_command(
                 test=held_out,
                 on_epoch=show,
                 checkpoints=checkpoints,
-                resume=begun or bool(resume),
+                resume=resumed_from or bool(resume),
                 workers=workers,
             )
         if not first:
@@ -265,10 +266,10 @@ def _overview(facts: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _progress(
-    epochs: int, begun: Checkpoint | None, quiet: bool
+    epochs: int, resumed_from: Checkpoint | None, quiet: bool
 ) -> Iterator[Callable[[Epoch], None]]:
     """Show a bar, and above it what the library logs; give what moves it on by an epoch."""
-    initial = begun.epoch if begun else 0
+    initial = resumed_from.epoch if resumed_from else 0
     look: dict[str, Any] = {"desc": "Training", "unit": "epoch", "disable": quiet}
     with tqdm(initial=initial, total=epochs, **look) as bar, _logged(quiet):
 

@@ -15,16 +15,16 @@ from . import Compute
 
 
 def has_kernels() -> bool:
-    """Tell whether numba is installed, which compiles `kernels`; `operators` do without."""
+    """Return whether numba, which compiles `kernels`, is installed; `operators` do without."""
     return importlib.util.find_spec("numba") is not None
 
 
 def break_even(columns: int, kernels: bool) -> float:
-    """Return the share of rated cells up to which the sparse way is the faster one.
+    """Return the share of rated cells up to which computing only these is faster.
 
-    As measured by ``python -m benchmarks density``. With kernels: 0.19, 0.32 and 0.21 for 943,
+    Measured by ``python -m benchmarks density``. With kernels: 0.19, 0.32 and 0.21 for 943,
     6,040 and 30,000 columns, and over several runs 0.19 to 0.29, 0.24 to 0.32 and 0.13 to 0.28.
-    MXNet's operators never pay there; at 160,000 columns they do up to 0.03.
+    MXNet's operators are never faster there; at 160,000 columns they are up to 0.03.
 
     Parameters
     ----------
@@ -41,13 +41,13 @@ def break_even(columns: int, kernels: bool) -> float:
 def is_sparse(
     compute: Compute, net: Block, inputs: Interactions, contexts: Sequence[Context]
 ) -> bool:
-    """Decide which way a net is computed.
+    """Return whether a net is computed only at the rated cells; else in whole rows.
 
     Parameters
     ----------
     compute : {"auto", "dense", "sparse"}
         "auto" is sparse on one CPU context where no more cells are rated than `break_even` says;
-        on GPUs neither way was measured, and it is dense.
+        on GPUs neither was measured, and it is dense.
     net : Block
         A net that is not an `AutoRec` is computed densely.
     inputs : Interactions
@@ -56,7 +56,7 @@ def is_sparse(
     Raises
     ------
     ConfigurationError
-        If there is no such way, or the sparse one is asked for and the net is not an `AutoRec`.
+        If `compute` is none of these, or "sparse" and the net is not an `AutoRec`.
     """
     if compute not in ("auto", "dense", "sparse"):
         raise ConfigurationError(f"compute must be auto, dense or sparse, not {compute!r}.")

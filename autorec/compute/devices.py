@@ -60,14 +60,14 @@ def contexts(devices: str = "gpu") -> list[Context]:
 
 
 @numpy_semantics()
-def split_rows(array: Array | AnyArray, devices: Sequence[Context]) -> list[Array]:
-    """Share the rows of an array among contexts, as evenly as they go.
+def split_rows(array: Array | AnyArray, contexts: Sequence[Context]) -> list[Array]:
+    """Split the rows of an array over contexts, as evenly as possible.
 
     Parameters
     ----------
     array : ndarray, shape (n, ...)
         Of NumPy or MXNet, n at least 1.
-    devices : sequence of Context
+    contexts : sequence of Context
 
     Returns
     -------
@@ -75,11 +75,11 @@ def split_rows(array: Array | AnyArray, devices: Sequence[Context]) -> list[Arra
         One part for each context, on it and never empty: where there are fewer rows than
         contexts, the contexts after the n-th get row 0 again, for their results to be left out.
     """
-    n, count = len(array), len(devices)
+    n, count = len(array), len(contexts)
     bounds = [n * i // count for i in range(count + 1)] if n >= count else list(range(n + 1))
     parts = [array[low:high] for low, high in zip(bounds, bounds[1:])]
     parts += [array[:1]] * (count - len(parts))
     return [
-        part.as_in_ctx(device) if isinstance(part, np.ndarray) else np.array(part, ctx=device)
-        for part, device in zip(parts, devices)
+        part.as_in_ctx(context) if isinstance(part, np.ndarray) else np.array(part, ctx=context)
+        for part, context in zip(parts, contexts)
     ]

@@ -55,7 +55,7 @@ class Cells(Protocol[Weight]):
 
 
 def rated_cells(matrix: csr_matrix, context: Context) -> Cells[Any]:
-    """Return the cells of some rows with the products that the sparse way takes at them.
+    """Return the cells of some rows with the products that are taken at them.
 
     Parameters
     ----------

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy
 from numpy.typing import NDArray
 
+from .._arrays import Floats, Integers
+
 
 def biased_means(
-    rows: NDArray[Any],
-    columns: NDArray[Any],
-    values: NDArray[Any],
+    rows: Integers,
+    columns: Integers,
+    values: Floats,
     shape: tuple[int, int],
     damping: tuple[float, float],
     num_rounds: int,
@@ -48,9 +48,7 @@ def biased_means(
     return mean, row_biases, column_biases
 
 
-def bias(
-    codes: NDArray[Any], rest: NDArray[Any], size: int, damping: float
-) -> NDArray[numpy.float64]:
+def bias(codes: Integers, rest: Floats, size: int, damping: float) -> NDArray[numpy.float64]:
     """Return for each code the sum of what is its over their number plus the damping."""
     sums = numpy.bincount(codes, weights=rest, minlength=size)
     counts = numpy.bincount(codes, minlength=size) + damping

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._arrays import Ids
 from ..errors import RatingsError
 
 Unknown = Literal["error", "fallback"]
@@ -21,10 +22,8 @@ Unknown = Literal["error", "fallback"]
 _NUMBER = re.compile(r"[ \t]*([+-]?[0-9]{1,40})(\.[0-9]{0,40})?[ \t]*")
 
 
-def places(
-    kind: str, asked: Any, known: NDArray[Any], unknown: Unknown = "error"
-) -> NDArray[np.int64]:
-    """Return where ids stand in an id map.
+def places(kind: str, asked: object, known: Ids, unknown: Unknown = "error") -> NDArray[np.int64]:
+    """Return the positions of ids in an id map.
 
     Each id is taken in the map's own type, whatever the type of those beside it:
 
@@ -36,8 +35,8 @@ def places(
     - among ids of several types an id is itself, and if that is not there, the number that it
       writes or the text that writes it.
 
-    A missing value (None, NaN, NA), a list, and True and False where the table has none are ids
-    nowhere.
+    A missing value (None, NaN, NA), a list, and True and False where the table has none are never
+    ids.
 
     Parameters
     ----------
@@ -47,8 +46,8 @@ def places(
     known : ndarray, shape (m,)
         The map: different ids.
     unknown : {"error", "fallback"}
-        Whether ids that are not in the map are refused, or have the place -1; a warning names one
-        that cannot be in a map of this type.
+        Whether ids that are not in the map are an error, or have the position -1; a warning names
+        one that cannot be in a map of this type.
 
     Returns
     -------
@@ -86,7 +85,7 @@ def places(
     return found
 
 
-def find(ids: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int64]:
+def find(ids: Ids, known: Ids) -> NDArray[np.int64]:
     """Return where `listed` ids stand in an id map, see `places`; -1 where they do not."""
     type_, kind = _type(known), ids.dtype.kind
     found: NDArray[np.int64] = np.full(len(ids), -1, dtype=np.int64)
@@ -111,7 +110,7 @@ def find(ids: NDArray[Any], known: NDArray[Any]) -> NDArray[np.int64]:
     return np.array([_look(each, places, type_) for each in _values(ids)], dtype=np.int64)
 
 
-def in_type(asked: Any, known: NDArray[Any]) -> NDArray[Any]:
+def in_type(asked: object, known: Ids) -> Ids:
     """Return ids as an id map has them, see `places`; those that cannot be in it as they are."""
     ids = listed("id", asked)
     type_ = _type(known)
@@ -123,7 +122,7 @@ def in_type(asked: Any, known: NDArray[Any]) -> NDArray[Any]:
     return listed("id", [each if new is None else new for each, new in zip(ids, own)])
 
 
-def joined(kind: str, known: NDArray[Any], asked: Any) -> NDArray[Any]:
+def joined(kind: str, known: Ids, asked: object) -> Ids:
     """Return an id map with the ids that are not in it behind the others, in its own type.
 
     Raises
@@ -155,7 +154,7 @@ def joined(kind: str, known: NDArray[Any], asked: Any) -> NDArray[Any]:
     return extended
 
 
-def listed(kind: str, asked: Any) -> NDArray[Any]:
+def listed(kind: str, asked: object) -> Ids:
     """Return ids as an array (n,) of numbers, or of objects, in which none has changed.
 
     NumPy makes texts of the numbers beside a text, and cuts texts at a last NUL.
@@ -171,7 +170,7 @@ def listed(kind: str, asked: Any) -> NDArray[Any]:
     RatingsError
         For a table.
     """
-    values: NDArray[Any]
+    values: Ids
     if isinstance(asked, (pd.Series, pd.Index, pd.api.extensions.ExtensionArray)):
         values = asked.to_numpy()
     elif isinstance(asked, np.ndarray):
@@ -197,7 +196,7 @@ def listed(kind: str, asked: Any) -> NDArray[Any]:
     return values
 
 
-def read_ids(column: pd.Series[Any]) -> pd.Series[Any]:
+def read_ids(column: pd.Series[str]) -> pd.Series[str] | pd.Series[int]:
     """Return a file's column of texts as numbers where each writes a whole number."""
     wholes = {}
     for text in column.unique():
@@ -217,7 +216,7 @@ def written_number(text: str) -> int | float | None:
     return int(whole) if not (fraction or "").strip(".0") else float(whole + fraction)
 
 
-def _check(kind: str, ids: NDArray[Any], rows: NDArray[np.int64]) -> None:
+def _check(kind: str, ids: Ids, rows: NDArray[np.int64]) -> None:
     """Refuse what is no id in any table."""
     if ids.dtype.kind in "iu":
         return
@@ -230,23 +229,22 @@ def _check(kind: str, ids: NDArray[Any], rows: NDArray[np.int64]) -> None:
             )
 
 
-def _look(value: Any, places: dict[Any, int], type_: str) -> int:
+def _look(value: object, places: dict[object, int], type_: str) -> int:
     if _is_missing(value) or not _is_hashable(value):
         return -1
     tries = [value, _rewritten(value)] if type_ == "ids of several types" else [_own(value, type_)]
     return next((places[_key(each)] for each in tries if _key(each) in places), -1)
 
 
-def _own(value: Any, type_: str) -> Any:
+def _own(value: object, type_: str) -> Any:
     """Return an id as a map of some type has it; None where it cannot be in one."""
     if type_ == "ids of several types":
         return value
     if isinstance(value, (bool, np.bool_)):
         return None
-    text = isinstance(value, str)
     if type_ == "texts":
-        return str(value) if text else _rewritten(value)
-    number = written_number(value) if text else value
+        return str(value) if isinstance(value, str) else _rewritten(value)
+    number = written_number(value) if isinstance(value, str) else value
     if isinstance(number, Integral):
         return int(number)
     if not isinstance(number, (float, np.floating)) or not math.isfinite(number):
@@ -256,7 +254,7 @@ def _own(value: Any, type_: str) -> Any:
     return float(number) if type_ == "numbers" else None
 
 
-def _rewritten(value: Any) -> Any:
+def _rewritten(value: object) -> str | int | float | None:
     """Return the number that a text writes, or the text that writes a number; None of others."""
     if isinstance(value, str):
         return written_number(value)
@@ -269,7 +267,7 @@ def _rewritten(value: Any) -> Any:
     return None
 
 
-def _type(known: NDArray[Any]) -> str:
+def _type(known: Ids) -> str:
     if known.dtype.kind in "iu":
         return "whole numbers"
     if known.dtype.kind == "f":
@@ -280,20 +278,20 @@ def _type(known: NDArray[Any]) -> str:
     return "texts" if texts else "ids of several types"
 
 
-def _key(value: Any) -> Any:
+def _key(value: object) -> object:
     # True == 1, and a set or a dict holds only one of them.
     return ("truth", bool(value)) if isinstance(value, (bool, np.bool_)) else value
 
 
-def _values(ids: NDArray[Any]) -> list[Any]:
+def _values(ids: Ids) -> list[object]:
     return list(pd.Index(ids)) if ids.dtype.kind in "mM" else list(ids.tolist())
 
 
-def _is_missing(value: Any) -> bool:
+def _is_missing(value: object) -> bool:
     return bool(pd.api.types.is_scalar(value)) and bool(pd.isna(value))  # which looks into lists
 
 
-def _is_hashable(value: Any) -> bool:
+def _is_hashable(value: object) -> bool:
     try:
         hash(value)
     except TypeError:
@@ -301,10 +299,10 @@ def _is_hashable(value: Any) -> bool:
     return True
 
 
-def _objects(values: Iterable[Any]) -> NDArray[Any]:
+def _objects(values: Iterable[object]) -> Ids:
     found = list(values)
     return np.fromiter(found, dtype=object, count=len(found))
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return repr(value.item() if isinstance(value, np.generic) else value)

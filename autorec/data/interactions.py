@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix
 
+from .._arrays import Integers
 from .._bounds import whole
 from ..errors import ConfigurationError
 from .ratings import Ratings
@@ -35,7 +36,7 @@ class Interactions:
 
     @classmethod
     def from_ratings(cls, ratings: Ratings, view: View = "item") -> Interactions:
-        """Arrange ratings as a matrix.
+        """Return ratings as a matrix.
 
         Parameters
         ----------
@@ -67,7 +68,7 @@ class Interactions:
         """Whether every rating is above 0, so that the sign of a row is its mask."""
         return bool((self.matrix.data > 0).all())
 
-    def only(self, rows: NDArray[Any]) -> Interactions:
+    def only(self, rows: Integers) -> Interactions:
         """Return a matrix of the same shape with the ratings of only some rows.
 
         Parameters
@@ -87,12 +88,12 @@ class Interactions:
         return np.flatnonzero(np.diff(self.matrix.indptr))
 
     def rated_columns(self) -> NDArray[np.bool_]:
-        """Tell of each column whether it has a rating."""
+        """Return for each column whether it has a rating."""
         rated = np.zeros(self.shape[1], dtype=bool)
         rated[self.matrix.indices] = True
         return rated
 
-    def count(self, rows: NDArray[Any]) -> int:
+    def count(self, rows: Integers) -> int:
         """Return the number of rated cells in some rows."""
         return int((self.matrix.indptr[rows + 1] - self.matrix.indptr[rows]).sum())
 
@@ -102,7 +103,7 @@ class Interactions:
         frequencies: NDArray[np.float64] = counts / counts.mean()
         return frequencies
 
-    def dense(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def dense(self, rows: Integers) -> NDArray[np.float32]:
         """Return some rows as an array (n, columns), 0 where there is no rating.
 
         Parameters
@@ -112,10 +113,10 @@ class Interactions:
         dense: NDArray[np.float32] = self.matrix[rows].toarray()
         return dense
 
-    def mask(self, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def mask(self, rows: Integers) -> NDArray[np.float32]:
         """Return an array (n, columns) with 1 where some rows are rated, 0 elsewhere.
 
-        It tells a rating of 0 from none, which the sign of the ratings cannot.
+        It distinguishes a rating of 0 from none, which the sign of the ratings cannot.
 
         Parameters
         ----------
@@ -126,8 +127,8 @@ class Interactions:
         mask: NDArray[np.float32] = ones.toarray()
         return mask
 
-    def known(self, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[np.bool_]:
-        """Tell of cells whether their row and their column each have a rating.
+    def known(self, rows: Integers, columns: Integers) -> NDArray[np.bool_]:
+        """Return for each cell whether its row and its column each have a rating.
 
         Parameters
         ----------

@@ -6,13 +6,14 @@ import hashlib
 import re
 import warnings
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Union
+from typing import Literal, TypeVar, Union
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, spmatrix
 
+from .._arrays import Ids, Integers
 from ..errors import RatingsError
 from . import ids
 from .ids import Unknown
@@ -22,6 +23,8 @@ Duplicates = Literal["error", "last"]
 Nonpositive = Literal["error", "keep"]
 
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,12 @@ class Ratings:
     users: NDArray[np.int32]
     items: NDArray[np.int32]
     values: NDArray[np.float32]
-    user_ids: NDArray[Any]
-    item_ids: NDArray[Any]
+    user_ids: Ids
+    item_ids: Ids
     times: NDArray[np.int64] | None = None
 
     @classmethod
-    def from_sparse(cls, matrix: Any, nonpositive: Nonpositive = "error") -> Ratings:
+    def from_sparse(cls, matrix: spmatrix, nonpositive: Nonpositive = "error") -> Ratings:
         """Take the stored cells of a SciPy sparse matrix; ids are rows and columns, from 0.
 
         Parameters
@@ -60,7 +63,7 @@ class Ratings:
         Raises
         ------
         RatingsError
-            As `from_frame` does.
+            See `from_frame`.
         """
         cells = matrix.tocoo()
         table = pd.DataFrame({"user": cells.row, "item": cells.col, "rating": cells.data})
@@ -159,7 +162,7 @@ class Ratings:
         """Items in the id map, those without a rating in this part included."""
         return len(self.item_ids)
 
-    def take(self, rows: NDArray[Any]) -> Ratings:
+    def take(self, rows: Integers | NDArray[np.bool_]) -> Ratings:
         """Return some of the ratings under the same id maps.
 
         Parameters
@@ -176,12 +179,12 @@ class Ratings:
             times=times,
         )
 
-    def pairs(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def pairs(self) -> tuple[Ids, Ids]:
         """Return the ids of user and item of each rating, in order."""
         return self.user_ids[self.users], self.item_ids[self.items]
 
     def codes(
-        self, users: Any, items: Any, unknown: Unknown = "error"
+        self, users: object, items: object, unknown: Unknown = "error"
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the codes of pairs of ids, compared as `ids.places` says.
 
@@ -203,11 +206,11 @@ class Ratings:
             )
         return self.user_codes(users, unknown), self.item_codes(items, unknown)
 
-    def user_codes(self, users: Any, unknown: Unknown = "error") -> NDArray[np.int64]:
+    def user_codes(self, users: object, unknown: Unknown = "error") -> NDArray[np.int64]:
         """Return the codes of users' ids, see `codes`."""
         return ids.places("user", users, self.user_ids, unknown)
 
-    def item_codes(self, items: Any, unknown: Unknown = "error") -> NDArray[np.int64]:
+    def item_codes(self, items: object, unknown: Unknown = "error") -> NDArray[np.int64]:
         """Return the codes of items' ids, see `codes`."""
         return ids.places("item", items, self.item_ids, unknown)
 
@@ -290,7 +293,7 @@ class Ratings:
         )
 
 
-def _codes(column: pd.Series[Any], name: Column) -> tuple[NDArray[np.int32], NDArray[Any]]:
+def _codes(column: pd.Series, name: Column) -> tuple[NDArray[np.int32], Ids]:
     missing = column.isna().to_numpy()
     if missing.any():
         raise RatingsError(
@@ -302,7 +305,7 @@ def _codes(column: pd.Series[Any], name: Column) -> tuple[NDArray[np.int32], NDA
     return codes.astype(np.int32), ids.listed("id", plain) if plain.dtype == object else plain
 
 
-def _numbers(column: pd.Series[Any], name: Column, dtype: type) -> NDArray[Any]:
+def _numbers(column: pd.Series, name: Column, dtype: type[Number]) -> NDArray[Number]:
     if column.dtype.kind in "mMc":
         raise RatingsError(
             f"The column {name!r} holds {column.dtype}, and not plain numbers; turn it into these."

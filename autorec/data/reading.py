@@ -94,7 +94,7 @@ def read_ratings(
 
 
 def as_ratings(
-    table: Any, like: Ratings | None = None, nonpositive: Nonpositive = "error"
+    table: object, like: Ratings | None = None, nonpositive: Nonpositive = "error"
 ) -> Ratings:
     """Return a table of ratings as `Ratings`.
 
@@ -249,7 +249,7 @@ def _rows(head: str, separator: str) -> list[list[str]]:
 
 
 def _find_separator(head: str, wanted: int) -> str:
-    best: tuple[Any, ...] = ()
+    best: tuple[tuple[bool, bool, int], str] | None = None
     for separator in _SEPARATORS:
         rows = _rows(head, separator)
         if len(rows[0]) < 2 and separator not in re.split(r"[\r\n]", head, maxsplit=1)[0]:
@@ -266,7 +266,7 @@ def _find_separator(head: str, wanted: int) -> str:
             "The first line has no tab, comma, semicolon or '::' between fields; name the "
             "separator (--separator)."
         )
-    return str(best[1])
+    return best[1]
 
 
 def _read_table(
@@ -287,7 +287,7 @@ def _read_table(
         text |= {role for role in maps if maps[role].dtype.kind in "OU"}
 
     def parse(text: set[str], **options: Any) -> pd.DataFrame:
-        source: Any = Text(file, encoding)
+        source: Text | io.StringIO = Text(file, encoding)
         if len(separator) > step:  # a title may well have a colon
             source = io.StringIO(source.read().replace(separator, _UNIT), newline="")
         table = pd.read_csv(

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, cast
 
 from ..errors import RatingsError
 
@@ -115,7 +115,7 @@ class Text(io.TextIOBase):
         size = file.seek(0, os.SEEK_END)
         self._most = max(MAX_GROWTH * size, 2**26) if packed else MAX_BYTES
         file.seek(0)
-        self._file: Any = gzip.GzipFile(fileobj=file, mode="rb") if packed else file
+        self._file = cast(IO[bytes], gzip.GzipFile(fileobj=file, mode="rb")) if packed else file
         encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
         self._decoder = codecs.getincrementaldecoder(encoding)()
         self._bytes, self._line, self._done = 0, 0, False

@@ -10,9 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO
 
 from ..errors import ConfigurationError
 from .roles import HEARTBEAT
@@ -178,7 +178,7 @@ def _follow(job: _Job, told: list[int]) -> int:
     return max(code, 1)
 
 
-def _wait(done: Any, seconds: float) -> None:
+def _wait(done: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not done() and time.monotonic() < deadline:
         time.sleep(0.05)

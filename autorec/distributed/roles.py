@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 from .._environment import INSTALL, installed_flavours, repair
 from ..errors import AutorecError, ConfigurationError, MXNetUnavailableError
@@ -86,14 +86,14 @@ def serve(role: Role) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's handler would wait for MXNet's end
     library, store = _library(), ctypes.c_void_p()
     _check(library.MXKVStoreCreate(b"dist_sync", ctypes.byref(store)))
-    watch = Watch(role)
-    watch.store = store
+    watchdog = Watchdog(role)
+    watchdog.store = store
     command = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
     _check(library.MXKVStoreRunServer(store, command(lambda *_: None), None))
-    watch.end()
+    watchdog.end()
 
 
-class Watch(threading.Thread):
+class Watchdog(threading.Thread):
     """Ends this process, with a sentence, if others of the job do not come or are gone.
 
     Every process sends signs of life to the scheduler, which answers them. The scheduler ends when
@@ -111,8 +111,8 @@ class Watch(threading.Thread):
     """
 
     def __init__(self, role: Role) -> None:
-        super().__init__(daemon=True, name="watch")
-        self.store: Any = None
+        super().__init__(daemon=True, name="watchdog")
+        self.store: ctypes.c_void_p | None = None
         self._role, self._ended = role, threading.Event()
         self._joined = self._closing = False
         self._answered = role.name != "worker"
@@ -193,7 +193,7 @@ class Watch(threading.Thread):
 
 
 @cache
-def _library() -> Any:
+def _library() -> ctypes.CDLL:
     """Return MXNet's library without MXNet's Python, which takes long to import."""
     flavours = installed_flavours()
     repair(flavours)
@@ -242,7 +242,7 @@ def _check_addresses() -> None:
 
 
 def _can_listen(host: str, port: int = 0) -> bool:
-    """Tell whether MXNet can, which takes numbers for addresses, and no names."""
+    """Return whether MXNet can listen there; it takes addresses in numbers, no names."""
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -9,14 +9,17 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy
 from numpy.typing import NDArray
 
-from .._mxnet import mx, np, numpy_semantics
+from .._arrays import Integers
+from .._mxnet import Array, KVStore, mx, np, numpy_semantics
 from ..errors import ConfigurationError
-from .roles import KVStoreName, Role, Watch
+from .roles import KVStoreName, Role, Watchdog
+
+Number = TypeVar("Number", bound=numpy.generic)
 
 #: Those that the process has joined and not left; MXNet has one store a process.
 _joined: list[Workers] = []
@@ -36,10 +39,10 @@ class Workers:
 
     def __init__(self) -> None:
         self.rank, self.count = 0, 1
-        self._store: Any = None
-        self._watch: Watch | None = None
+        self._store: KVStore | None = None
+        self._watchdog: Watchdog | None = None
         self._num_keys = self._total_key = 0
-        self._total: Any = None
+        self._total: Array | None = None
         self._gather_keys: dict[int, int] = {}  # by the size of what is gathered
 
     @classmethod
@@ -70,9 +73,9 @@ class Workers:
             raise ConfigurationError("A process joins its job once; keep what join returned.")
         _joined.append(workers)
         atexit.register(workers._leave_at_exit)
-        workers._watch = Watch(role)
+        workers._watchdog = Watchdog(role)
         workers._store = store = mx.kv.create(kvstore)
-        workers._watch.store = store.handle
+        workers._watchdog.store = store.handle
         workers.rank, workers.count = store.rank, store.num_workers
         workers._total_key = workers.new_key()
         workers._total = np.zeros(1)
@@ -88,20 +91,21 @@ class Workers:
         A key is a server's by its number modulo their count, times a prime: as many keys in a row
         as there are servers reach each of them.
         """
+        assert self._store is not None
         for _ in range(servers):
             key, array = self.new_key(), np.zeros(1)
             self._store.init(key, array)
             self._store.pushpull(key, array)
             array.wait_to_read()
-        assert self._watch is not None
-        self._watch.answered()
+        assert self._watchdog is not None
+        self._watchdog.answered()
 
-    def share(self, rows: NDArray[Any]) -> NDArray[Any]:
+    def share(self, rows: Integers) -> Integers:
         """Return this worker's part of some rows, which may be none; each is one worker's."""
-        part: NDArray[Any] = numpy.array_split(rows, self.count)[self.rank]
+        part: Integers = numpy.array_split(rows, self.count)[self.rank]
         return part
 
-    def gather(self, own: NDArray[Any]) -> NDArray[Any]:
+    def gather(self, own: NDArray[Number]) -> NDArray[Number]:
         """Return what all workers have, in the order of ranks, which all get alike.
 
         Parameters
@@ -123,7 +127,7 @@ class Workers:
             self._gather_keys[own.nbytes] = self.new_key()
             self._store.init(self._gather_keys[own.nbytes], np.zeros_like(array))
         self._store.pushpull(self._gather_keys[own.nbytes], array)
-        found: NDArray[Any] = array.asnumpy().astype(numpy.uint8).view(own.dtype)
+        found: NDArray[Number] = array.asnumpy().astype(numpy.uint8).view(own.dtype)
         return found
 
     def sums(self, values: Sequence[float]) -> NDArray[numpy.float64]:
@@ -131,7 +135,7 @@ class Workers:
         sums: NDArray[numpy.float64] = self.gather(numpy.array(values, numpy.float64)).sum(axis=0)
         return sums
 
-    def total(self, arrays: list[Any]) -> list[Any]:
+    def total(self, arrays: list[Array]) -> list[Array]:
         """Return arrays whose sum is that of all workers' arrays, without waiting for it.
 
         Parameters
@@ -139,7 +143,7 @@ class Workers:
         arrays : list of ndarray
             One of each device, or fewer; of MXNet.
         """
-        if self._store is None:
+        if self._store is None or self._total is None:
             return arrays
         sums = [each.sum().as_in_ctx(mx.cpu()).astype("float32") for each in arrays]
         # Always the same array: MXNet then sends the next sum only after this one is back, and not
@@ -148,7 +152,7 @@ class Workers:
         self._store.pushpull(self._total_key, self._total)
         return [self._total.copy()]
 
-    def check_alike(self, facts: Mapping[str, Any]) -> None:
+    def check_alike(self, facts: Mapping[str, object]) -> None:
         """Refuse to go on where the workers were given different ratings or settings.
 
         Parameters
@@ -169,32 +173,32 @@ class Workers:
                 "give each the same command, and files with the same content."
             )
 
-    def trainer_options(self) -> dict[str, Any]:
+    def trainer_options(self) -> dict[str, object]:
         """Return by which arguments of its own a `gluon.Trainer` adds up the workers' gradients.
 
         The servers add, and every worker takes the same step: they need no optimizer.
         """
         if self._store is None:
             return {}
-        return {"kvstore": _KeysOfItsOwn(self._store, self), "update_on_kvstore": False}
+        return {"kvstore": _TrainerStore(self._store, self), "update_on_kvstore": False}
 
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is None:
             self.close()
 
     def close(self) -> None:
         """Leave the job, when all workers do. MXNet's own exit would wait without being watched."""
-        if self._store is None or self._watch is None:
+        if self._store is None or self._watchdog is None:
             return
         self._store._barrier()
-        self._watch.close()
+        self._watchdog.close()
         # What trainers hold of the store stays, and must not free it again.
         handle, self._store.handle = self._store.handle, mx.base.KVStoreHandle()
         mx.base.check_call(mx.base._LIB.MXKVStoreFree(handle))
-        self._watch.end()
+        self._watchdog.end()
         self._store = None
         _joined.remove(self)
 
@@ -210,23 +214,22 @@ class Workers:
         return self._num_keys
 
 
-class _KeysOfItsOwn(mx.kv.KVStoreBase):  # type: ignore[misc]
+class _TrainerStore(mx.kv.KVStoreBase):  # type: ignore[misc]
     """A job's store for one trainer: trainers count their keys from 0, each."""
 
-    def __init__(self, store: Any, workers: Workers) -> None:
+    def __init__(self, store: KVStore, workers: Workers) -> None:
         self._store, self._workers = store, workers
         self._keys: dict[int, int] = {}
 
     @property
     def type(self) -> str:
-        name: str = self._store.type
-        return name
+        return self._store.type
 
-    def broadcast(self, key: int, value: Any, out: Any, priority: int = 0) -> None:
+    def broadcast(self, key: int, value: Array, out: Array, priority: int = 0) -> None:
         self._keys[key] = self._workers.new_key()
         self._store.broadcast(self._keys[key], value, out, priority)
 
-    def pushpull(self, key: int, value: Any, out: Any = None, priority: int = 0) -> None:
+    def pushpull(self, key: int, value: Array, out: Array | None = None, priority: int = 0) -> None:
         self._store.pushpull(self._keys[key], value, out, priority)
 
     def is_capable(self, capability: str) -> bool:

@@ -1,4 +1,4 @@
-"""Prediction: what a net says of any cells, and how far that is from the ratings there."""
+"""Prediction: a net's predictions for any cells, and their errors."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def predict_cells(
         Lowest and highest rating: predictions beyond them are brought back.
     cold : float, optional
         What is predicted where the row or the column has no rating in `inputs`; by default, for
-        a net with a `Scaling`, what it adds its outputs to: the mean, or the biased mean with what
-        is known; else what the net says, which it never learned.
+        a net with a `Scaling`, what its outputs are added to: the mean, or the biased mean as far
+        as it is known; else the net's own output, which no rating has trained.
     compute : {"auto", "dense", "sparse"}
         Whole rows, or only these cells, see `is_sparse`.
 

@@ -13,7 +13,7 @@ from ..errors import ConfigurationError
 
 @dataclass(frozen=True)
 class Ranking:
-    """Means over `users`, those who have something to be found; `coverage` is of the items."""
+    """Means over `users`, those with a relevant item; `coverage` is over items."""
 
     precision: float
     recall: float
@@ -24,7 +24,7 @@ class Ranking:
 
 
 def ranking(recommended: Integers, relevant: csr_matrix) -> Ranking:
-    """Compare lists of recommendations with what users turned out to like.
+    """Compare lists of recommendations with the items that are relevant to users.
 
     precision@k = hits / k, recall@k = hits / relevant items, and NDCG@k = Σ hit_j / log2(1 + j)
     over that of the best list, j the place from 1 (Järvelin & Kekäläinen 2002). Coverage is the

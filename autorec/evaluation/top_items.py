@@ -1,4 +1,4 @@
-"""Scores: predictions for every item, a batch of users at a time, and the best of them."""
+"""Top items: predictions for every item, a block of users at a time, and the best of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BEST = 250_000
 
 
 @from_any_thread
-def codes(
+def hidden_codes(
     net: AutoRec, inputs: Interactions, contexts: Sequence[Context], compute: Compute = "auto"
 ) -> NDArray[numpy.float32]:
     """Return the code of every row.
@@ -118,7 +118,7 @@ class _Scores:
         net, inputs = member.net, member.inputs
         self.member, self.context = member, contexts[0]
         self.item_view = inputs.view == "item"
-        self.code = codes(net, inputs, contexts, compute)
+        self.code = hidden_codes(net, inputs, contexts, compute)
         self.weight = net.decoder.weight.data(contexts[0]).asnumpy()
         self.bias = net.decoder.bias.data(contexts[0]).asnumpy()
         self.mean, self.user_biases, self.item_biases = biases([member])
@@ -188,7 +188,7 @@ def vectors(
     """
     own = [each for each in members if each.inputs.view == kind]
     if own:
-        found = [codes(each.net, each.inputs, contexts, compute) for each in own]
+        found = [hidden_codes(each.net, each.inputs, contexts, compute) for each in own]
         return Vectors(numpy.concatenate(found, axis=1), own[0].inputs.rated_rows())
     found = [each.net.decoder.weight.data(contexts[0]).asnumpy() for each in members]
     rated = numpy.flatnonzero(members[0].inputs.rated_columns())
@@ -196,12 +196,12 @@ def vectors(
 
 
 def nearest(vectors: Floats, row: int, rows: Integers, k: int) -> tuple[Integers, Floats]:
-    """Return those of some rows that are most like one, and their cosine similarities.
+    """Return the rows that are most similar to one, by cosine, and their similarities.
 
     Parameters
     ----------
     vectors : ndarray of float, shape (n, size)
-        Their mean over `rows` is taken off: what all have in common tells nothing.
+        Their mean over `rows` is subtracted: what all share distinguishes none.
     row : int
         Left out of the answer.
     rows : ndarray of int

@@ -72,13 +72,15 @@ class Row:
     name: str
     model: str
     splits: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    candidates: Sequence[Mapping[str, Any]] = ({},)
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    candidates: Sequence[Mapping[str, object]] = ({},)
     choose_epoch: bool = True
     published: str = ""
 
 
-def run(row: Row, train: Ratings, test: Ratings, seed: int, devices: str = "gpu") -> dict[str, Any]:
+def run(
+    row: Row, train: Ratings, test: Ratings, seed: int, devices: str = "gpu"
+) -> dict[str, object]:
     """Choose on validation ratings, train on all, and evaluate once.
 
     Parameters
@@ -99,7 +101,7 @@ def run(row: Row, train: Ratings, test: Ratings, seed: int, devices: str = "gpu"
     """
     started = time.perf_counter()
 
-    def model(**parameters: Any) -> Any:
+    def model(**parameters: object) -> Any:
         build = MODELS[row.model]
         common = {"devices": devices, "random_state": seed} if hasattr(build, "devices") else {}
         return build(**{**row.parameters, **common, **parameters})
@@ -226,7 +228,7 @@ def movielens_splits(sources: Mapping[str, Path | None], count: int = 5) -> Spli
 def quick(tables: Mapping[str, Sequence[Row]]) -> dict[str, tuple[Row, ...]]:
     """Return the tables with two epochs a run and one candidate, to see that all works."""
 
-    def short(row: Row) -> dict[str, Any]:
+    def short(row: Row) -> dict[str, object]:
         epochs = {"num_epochs": 2} if hasattr(MODELS[row.model], "num_epochs") else {}
         return {**epochs, **({"pretrain_epochs": 1} if "pretrain_epochs" in row.parameters else {})}
 
@@ -306,7 +308,7 @@ def markdown(summary: Mapping[str, pd.DataFrame], tried: Mapping[str, str] | Non
     return "\n".join(lines)
 
 
-def write(path: Path, content: Callable[[Path], Any]) -> None:
+def write(path: Path, content: Callable[[Path], object]) -> None:
     """Write a file of results whole, and remove what a killed process left of it.
 
     Parameters
@@ -323,7 +325,7 @@ def write(path: Path, content: Callable[[Path], Any]) -> None:
             content(temporary)
 
 
-def _write_json(result: Mapping[str, Any], path: Path) -> None:
+def _write_json(result: Mapping[str, object], path: Path) -> None:
     path.write_text(json.dumps(result, indent=1) + "\n")
 
 

@@ -6,6 +6,7 @@ by the data is left to each row's candidates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..recommender.presets import PRESETS
@@ -60,7 +61,11 @@ def _means(splits: str) -> tuple[Row, ...]:
 
 
 def _autorec(
-    name: str, splits: str, parameters: dict[str, Any], *candidates: dict[str, Any], **more: Any
+    name: str,
+    splits: str,
+    parameters: Mapping[str, object],
+    *candidates: Mapping[str, object],
+    **more: Any,
 ) -> Row:
     return Row(name, "AutoRec", splits, parameters, candidates or ({},), **more)
 

@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .._mxnet import from_any_thread, gluon, mx, npx
+from .._mxnet import Array, from_any_thread, gluon, mx, npx
 from .._output import replaced, usable_folder
 from ..errors import AutorecError, ConfigurationError, RatingsError
 from ..evaluation.ensemble import Member
@@ -220,7 +220,7 @@ def _describe(recommender: Recommender, models: Mapping[str, Formula]) -> bytes:
     return (json.dumps(description, allow_nan=False) + "\n").encode()
 
 
-def _plain(kind: str, id_: Any) -> int | float | str:
+def _plain(kind: str, id_: object) -> int | float | str:
     """Return an id as JSON can hold it, the same id still."""
     if isinstance(id_, str):
         return str(id_)
@@ -275,8 +275,9 @@ def _symbol_files(
             warnings.simplefilter("ignore")
             block = gluon.SymbolBlock.imports(str(graph), model.inputs, str(weights), ctx=mx.cpu())
 
-        def predict(rows: Mapping[str, Any]) -> Any:
-            return block(*(mx.np.array(each, ctx=mx.cpu()) for each in rows.values())).asnumpy()
+        def predict(rows: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+            outputs: Array = block(*(mx.np.array(each, ctx=mx.cpu()) for each in rows.values()))
+            return outputs.asnumpy()
 
         _verify(member, model, scale, "symbol", predict)
         return {path.name: path.read_bytes() for path in (graph, weights)}

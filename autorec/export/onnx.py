@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def run_onnx(content: bytes, inputs: Mapping[str, NDArray[np.float32]]) -> NDArr
     return predictions
 
 
-def _modules() -> list[Any]:
+def _modules() -> list[ModuleType]:
     """Return the modules onnx and onnxruntime.
 
     Raises
@@ -97,7 +98,7 @@ def _modules() -> list[Any]:
         ) from error
 
 
-def _graph(onnx: Any, formula: Formula) -> Any:
+def _graph(onnx: ModuleType, formula: Formula) -> Any:
     helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
     nodes: list[Any] = []
     constants: dict[str, NDArray[np.float32]] = dict(formula.weights)

@@ -8,15 +8,15 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Union
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from .._arrays import Integers
-from .._bounds import whole
+from .._arrays import Floats, Integers
+from .._bounds import real, whole
 from .._fitted import Fitted
 from .._mxnet import from_any_thread, numpy_semantics
 from ..compute.devices import contexts
@@ -43,6 +43,11 @@ NAMES = tuple(each.name for each in fields(Parameters))
 
 #: Rows of the largest table of recommendations that is made in one piece: some 3 GB.
 MOST_ROWS = 100_000_000
+
+#: By item id.
+Titles = Union[Mapping[Any, str], "pd.Series[str]"]
+#: What `best_items` yields.
+Blocks = Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
@@ -169,10 +174,10 @@ class Recommender(Fitted):
     @numpy_semantics()
     def fit(
         self,
-        ratings: Any,
+        ratings: object,
         *,
-        validation: Any | None = None,
-        test: Any | None = None,
+        validation: object = None,
+        test: object = None,
         on_epoch: Callable[[Epoch], None] | None = None,
         checkpoints: Checkpoints | None = None,
         resume: bool | Checkpoint = False,
@@ -216,7 +221,7 @@ class Recommender(Fitted):
 
     @from_any_thread
     def predict(
-        self, users: Any, items: Any, unknown: Literal["error", "fallback"] = "error"
+        self, users: object, items: object, unknown: Literal["error", "fallback"] = "error"
     ) -> NDArray[np.float32]:
         """Predict the ratings that users give to items.
 
@@ -226,7 +231,7 @@ class Recommender(Fitted):
             Ids of the table that was fitted: user n with item n. Each is compared by its value,
             in the type of the table's ids, see `ids.places`.
         unknown : {"error", "fallback"}
-            Whether ids that were not in the table are refused, or answered by
+            Whether ids that are not in the table are an error, or are predicted
             `cold_prediction`.
 
         Returns
@@ -241,18 +246,18 @@ class Recommender(Fitted):
         _check_unknown(unknown)
         return self._predict(*self.ratings_.codes(users, items, unknown))
 
-    def is_cold(self, users: Any, items: Any) -> NDArray[np.bool_]:
-        """Tell of pairs whether the user or the item has no training rating."""
+    def is_cold(self, users: object, items: object) -> NDArray[np.bool_]:
+        """Return for each pair whether the user or the item has no training rating."""
         return ~known(self.members_, *self.ratings_.codes(users, items))
 
     @from_any_thread
     def recommend(
         self,
-        users: Any | None = None,
+        users: object = None,
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        titles: Mapping[Any, str] | pd.Series[str] | None = None,
+        titles: Titles | None = None,
     ) -> pd.DataFrame:
         """Return the items with the highest predictions for each user.
 
@@ -289,11 +294,11 @@ class Recommender(Fitted):
 
     def recommend_batches(
         self,
-        users: Any | None = None,
+        users: object = None,
         k: int = 10,
         *,
         exclude_seen: bool = True,
-        titles: Mapping[Any, str] | pd.Series[str] | None = None,
+        titles: Titles | None = None,
     ) -> Iterator[pd.DataFrame]:
         """Yield the table of `recommend` in parts, each of which fits where the whole need not.
 
@@ -317,12 +322,12 @@ class Recommender(Fitted):
 
     @from_any_thread
     def similar_items(
-        self, item: Any, k: int = 10, titles: Mapping[Any, str] | pd.Series[str] | None = None
+        self, item: object, k: int = 10, titles: Titles | None = None
     ) -> pd.DataFrame:
         """Return the items whose vectors are most like an item's.
 
         In the item view an item's vector is its code; in the user view it is the item's row of the
-        decoder's weights. What all vectors have in common is taken off first.
+        decoder's weights. The mean of all vectors is subtracted first.
 
         Parameters
         ----------
@@ -386,7 +391,7 @@ class Recommender(Fitted):
     @from_any_thread
     def evaluate(
         self,
-        test: Any,
+        test: object,
         k: int = 10,
         relevant: float | None = None,
         unknown: Literal["error", "fallback"] = "error",
@@ -414,6 +419,7 @@ class Recommender(Fitted):
             If no test rating is relevant.
         """
         whole("k", k, least=1)
+        relevant = None if relevant is None else real("relevant", relevant)
         _check_unknown(unknown)
         ratings = as_ratings(test, like=self.ratings_, nonpositive="keep")
         rows, columns = self.ratings_.codes(*ratings.pairs(), unknown)
@@ -431,7 +437,7 @@ class Recommender(Fitted):
         lists = [items for items, _ in found] or [np.empty((0, k), dtype=np.int64)]
         return Evaluation(errors, ranking(np.concatenate(lists), wanted[asked]))
 
-    def update(self, ratings: Any) -> Recommender:
+    def update(self, ratings: object) -> Recommender:
         """Take new ratings in without training (fold-in): a row is just an input.
 
         In the item view the ratings of an item, known or new, are its row; in the user view those
@@ -468,16 +474,15 @@ class Recommender(Fitted):
         return self
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the model to a folder, see `persistence.save`; return the folder."""
+        """Write the model to a folder, see `saving.save`; return the folder."""
         return save(self, Path(folder))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], devices: str | None = None) -> Recommender:
-        """Read a model that `save` wrote, see `persistence.load`."""
-        model: Recommender = load(cls, Path(folder), devices)
-        return model
+        """Read a model that `save` wrote, see `saving.load`."""
+        return load(cls, Path(folder), devices)
 
-    def _rows(self, users: Any | None, k: int) -> NDArray[np.int64]:
+    def _rows(self, users: object, k: int) -> NDArray[np.int64]:
         """Return the codes of the users to recommend to, everybody's by default."""
         whole("k", k, least=1)
         if users is None:
@@ -492,13 +497,17 @@ class Recommender(Fitted):
                 f"{most:,} rows, more than {MOST_ROWS:,}; {way_out}."
             )
 
-    def _tables(self, rows: Any, blocks: Any, titles: Any) -> Iterator[pd.DataFrame]:
+    def _tables(
+        self, rows: Integers, blocks: Blocks, titles: Titles | None
+    ) -> Iterator[pd.DataFrame]:
         start = 0
         for items, values in blocks:
             yield self._table(rows[start : start + len(items)], items, values, titles)
             start += len(items)
 
-    def _table(self, rows: Any, items: Any, values: Any, titles: Any) -> pd.DataFrame:
+    def _table(
+        self, rows: Integers, items: Integers, values: Floats, titles: Titles | None
+    ) -> pd.DataFrame:
         """Return what `best_items` found for some users, by ids."""
         place, rank = np.nonzero(items >= 0)
         chosen = items[place, rank]
@@ -513,7 +522,7 @@ class Recommender(Fitted):
         )
         return self._with_titles(table, titles)
 
-    def _best(self, users: Any, k: int, exclude_seen: bool) -> Any:
+    def _best(self, users: Integers, k: int, exclude_seen: bool) -> Blocks:
         return best_items(
             self.members_,
             Interactions.from_ratings(self.ratings_, "user").matrix,
@@ -536,9 +545,7 @@ class Recommender(Fitted):
             compute=self.compute,
         )
 
-    def _with_titles(
-        self, table: pd.DataFrame, titles: Mapping[Any, str] | pd.Series[str] | None
-    ) -> pd.DataFrame:
+    def _with_titles(self, table: pd.DataFrame, titles: Titles | None) -> pd.DataFrame:
         if titles is None:
             return table
         named = list(titles.items())
@@ -566,7 +573,7 @@ class Recommender(Fitted):
         return cold_rating(self.parameters, self.scale_)
 
 
-def _under(ratings: Ratings, part: Any) -> Ratings:
+def _under(ratings: Ratings, part: object) -> Ratings:
     """Return a part under the id maps of a table."""
     found = as_ratings(part, like=ratings, nonpositive="keep")
     if found.user_ids is ratings.user_ids and found.item_ids is ratings.item_ids:

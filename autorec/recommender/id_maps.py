@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._arrays import Ids
 from ..data.ratings import Ratings
 from ..errors import RatingsError
 
@@ -36,7 +37,7 @@ def check_saveable(ratings: Ratings) -> None:
             raise RatingsError(f"A {kind} is there twice; give each an id of its own.")
 
 
-def _form(ids: NDArray[Any]) -> str:
+def _form(ids: Ids) -> str:
     """Return the type that all ids are of, as NumPy writes it; else "object"."""
     form = ids.dtype.newbyteorder("<").str
     return form if _FORMS.fullmatch(form) else "object"
@@ -45,7 +46,7 @@ def _form(ids: NDArray[Any]) -> str:
 _FORMS = re.compile(r"[<|]([iu][1248]|f[248]|b1|M8\[(ns|us|ms|s|m|h|D|W|M|Y)\])")
 
 
-def _is_finite(ids: NDArray[Any]) -> NDArray[np.bool_]:
+def _is_finite(ids: Ids) -> NDArray[np.bool_]:
     finite: NDArray[np.bool_] = np.isfinite(ids)
     return finite
 
@@ -67,7 +68,7 @@ def _is_text(text: str) -> bool:
         return False
 
 
-def listed(ids: NDArray[Any]) -> dict[str, Any]:
+def listed(ids: Ids) -> dict[str, object]:
     """Return ids for JSON, and the type that makes them the same again."""
     form = _form(ids)
     if form != "object":
@@ -78,7 +79,7 @@ def listed(ids: NDArray[Any]) -> dict[str, Any]:
     return {"type": form, "ids": plain}
 
 
-def restored(stored: Any) -> NDArray[Any]:
+def restored(stored: Any) -> Ids:
     """Return ids from what `listed` made of them, or from the list that 0.1.0 wrote.
 
     Raises

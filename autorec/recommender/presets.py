@@ -1,4 +1,4 @@
-"""Presets: what `Recommender` is made of, and named sets of it."""
+"""Presets: the hyperparameters of `Recommender`, and named sets of their values."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ class Parameters(Settings):
     normalise : bool
         Whether rows are normalised to the mean number of ratings a row has, see `AutoRec`.
     pretrain_epochs : int
-        Passes over the ratings by which the layers of a deep net are trained in pairs before; 0
-        for none. See `pretrain`.
+        Epochs of pretraining, in which the layers of a deep net are trained in pairs; 0 for none.
+        See `pretrain`.
     finetuning_rate : float, optional
-        The learning rate of the whole net after that; `learning_rate` by default.
+        The learning rate of the whole net after pretraining; `learning_rate` by default.
     clip : bool
         Whether predictions are kept within the scale of the training ratings.
     cold_rating : float, optional
@@ -103,14 +103,14 @@ class Parameters(Settings):
         "raw", "The net gives ratings as they are, or in spreads from the mean or biased means."
     )
     dropout: float = setting(0.05, "Dropout on the code.", least=0, below=1)
-    input_dropout: float = setting(0.0, "Dropout on the ratings that go in.", least=0, below=1)
+    input_dropout: float = setting(0.0, "Dropout on the input ratings.", least=0, below=1)
     normalise: bool = setting(False, "Scale rows to the mean number of ratings.")
     pretrain_epochs: int = setting(
-        0, "Passes before, layer by layer, for a deep net; 0 for none.", least=0
+        0, "Epochs of layer-wise pretraining, for a deep net; 0 for none.", least=0
     )
     finetuning_rate: Optional[float] = setting(
         None,
-        "The learning rate of the whole deep net after that; none for --lr.",
+        "The learning rate after pretraining; none for --lr.",
         flag="--finetuning-lr",
         above=0,
     )
@@ -124,11 +124,12 @@ class Parameters(Settings):
         0.01, "Standard deviation of the first weights; 0 for Xavier's rule.", flag=None, least=0
     )
     devices: str = setting(
-        "gpu", "cpu; cpu:N for N contexts on it; gpu for all, else the CPU; gpu:0,1."
+        "gpu",
+        "cpu; cpu:N for N contexts on the CPU; gpu for all GPUs, or the CPU without one; gpu:0,1.",
     )
     random_state: int = setting(
         0,
-        "Of split, weights, order and dropout.",
+        "The seed of split, weights, order and dropout.",
         flag="--seed",
         least=0,
         most=MOST_SEED,

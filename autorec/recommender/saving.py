@@ -1,4 +1,4 @@
-"""Persistence: a fitted recommender on disk, and back."""
+"""Saving: a fitted recommender on disk, and back."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._arrays import AnyArray, Ids
 from .._environment import versions
 from .._mxnet import Array, from_any_thread, mx
 from .._mxnet import np as mxnp
@@ -28,6 +28,9 @@ from .fitting import build_net
 from .id_maps import check_saveable, listed, restored
 from .presets import Parameters
 
+if TYPE_CHECKING:
+    from .estimator import Recommender
+
 #: What comes of content that is not what it should be.
 _WRONG = LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
 #: How long a save waits for another one to the same folder.
@@ -37,7 +40,7 @@ _SCALING, _COLUMNS = ("mean", "spread", "residual_spread"), ("column_biases", "r
 
 
 @from_any_thread
-def save(model: Any, folder: Path) -> Path:
+def save(model: Recommender, folder: Path) -> Path:
     """Write a fitted recommender to a folder, in the place of a model that is there.
 
     The folder holds the weights in Gluon's format, the ratings, without which nothing can be
@@ -58,9 +61,9 @@ def save(model: Any, folder: Path) -> Path:
     NotFittedError
         If the model is not fitted.
     ModelError
-        If the folder holds something else, or another process writes to it all the time.
+        If the folder holds something else, or another process keeps writing to it.
     RatingsError, ConfigurationError
-        As `check_saveable`.
+        See `check_saveable`.
     """
     ratings: Ratings = model.ratings_
     check_saveable(ratings)
@@ -84,7 +87,7 @@ def save(model: Any, folder: Path) -> Path:
         "sha256_ratings": ratings.checksum(),
         "versions": versions(),
     }
-    arrays: dict[str, NDArray[Any]] = {
+    arrays: dict[str, AnyArray] = {
         "users": ratings.users,
         "items": ratings.items,
         "values": ratings.values,
@@ -104,7 +107,7 @@ def save(model: Any, folder: Path) -> Path:
 
 
 @from_any_thread
-def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
+def load(cls: type[Recommender], folder: Path, devices: str | None = None) -> Recommender:
     """Read a recommender that `save` wrote.
 
     What is in the folder may be a stranger's: all of it is checked before it is used.
@@ -132,13 +135,15 @@ def load(cls: Any, folder: Path, devices: str | None = None) -> Any:
             raise ModelError(f"{folder} does not hang together ({reason}).") from error
 
 
-def _restored(cls: Any, body: Any, files: Mapping[str, IO[bytes]], devices: str | None) -> Any:
+def _restored(
+    cls: type[Recommender], body: Any, files: Mapping[str, IO[bytes]], devices: str | None
+) -> Recommender:
     try:
         model = cls(**body["config"])
     except ConfigurationError as error:
         raise ValueError(str(error)) from error
     if devices is not None:
-        model.devices = devices
+        model.set_params(devices=devices)
     where = contexts(model.devices)
     for name, version in body["versions"].items():
         if not isinstance(version, str):
@@ -225,7 +230,7 @@ def _member(
     return Member(net, inputs, float(weight))
 
 
-def _ratings(file: IO[bytes], user_ids: NDArray[Any], item_ids: NDArray[Any]) -> Ratings:
+def _ratings(file: IO[bytes], user_ids: Ids, item_ids: Ids) -> Ratings:
     stored = stored_arrays(file)
     types = {"users": np.int32, "items": np.int32, "values": np.float32, "times": np.int64}
     shapes = {each.shape for each in stored.values()}
@@ -300,7 +305,7 @@ def _scaling(own: Parameters, numbers: Any, weights: Mapping[str, Any]) -> Scali
     return Scaling(*kinds, found["mean"], found["spread"], found["residual_spread"], **columns)
 
 
-def _number(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+def _number(value: object) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise ValueError(f"{value!r:.60} is no finite number")
     return float(value)

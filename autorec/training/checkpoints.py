@@ -1,7 +1,7 @@
 """Checkpoints: all that a run carries from epoch to epoch, so that it goes on as if never stopped.
 
-A checkpoint is a folder, epoch-0012 for example, see `storage`: its arrays, and a manifest with all
-that is none.
+A checkpoint is a folder, epoch-0012 for example, see `folders`: its arrays, and a manifest with all
+else.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Checkpoint:
 
     @contextmanager
     def restored(self) -> Iterator[State]:
-        """Give what `CheckpointWriter.add` got, with NumPy's arrays for MXNet's, to go on from.
+        """Yield the state that `CheckpointWriter.add` was given, with NumPy's arrays for MXNet's.
 
         Raises
         ------
@@ -238,9 +238,9 @@ class Checkpoints:
         self.check_free(resume or None)
         return resume or None
 
-    def check_free(self, begun: Checkpoint | None) -> None:
-        """Refuse a folder with checkpoints of another run than one goes on from."""
-        here = begun and begun.path.resolve().parent == self.folder.resolve()
+    def check_free(self, resumed_from: Checkpoint | None) -> None:
+        """Refuse a folder with checkpoints of a run other than the one that is resumed."""
+        here = resumed_from and resumed_from.path.resolve().parent == self.folder.resolve()
         if not here and self.epochs():
             raise ConfigurationError(
                 f"{self.folder} has checkpoints already; resume their run, or name a new folder."

@@ -119,7 +119,7 @@ class EpochSums:
             self._diverged = self._batches
 
     def check(self, epoch: int) -> None:
-        """Stop where the error is not finite, among the batches that were waited for.
+        """Raise if the error of a batch that was waited for is not finite.
 
         Raises
         ------

@@ -11,7 +11,7 @@ from typing import Callable
 
 @contextmanager
 def interrupts_held() -> Iterator[Callable[[], None]]:
-    """Let Ctrl-C take effect where the function that is given is called, and a second one at once.
+    """Hold Ctrl-C back until the function that is yielded is called; a second one acts at once.
 
     MXNet calls the optimizer back from its own code, and what is raised there is lost.
     """
@@ -28,8 +28,8 @@ def interrupts_held() -> Iterator[Callable[[], None]]:
             raise KeyboardInterrupt
 
     # A program that has its own way with Ctrl-C keeps it.
-    alone = threading.current_thread() is threading.main_thread()
-    if not alone or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield check
         return
     signal.signal(signal.SIGINT, take)

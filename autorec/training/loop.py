@@ -348,7 +348,7 @@ class Run:
 
     @property
     def _looked_at(self) -> bool:
-        """Whether anything looks at the net between epochs, as far as is known here."""
+        """Whether anything may read the net's weights between epochs."""
         looking = self._validation_rmse, self._test_rmse, self._on_epoch, self.writer
         return self.settings.averaging > 0 or any(each is not None for each in looking)
 
@@ -368,7 +368,7 @@ def weights(net: Block) -> list[Array]:
 
 
 def load_weights(net: Block, values: Sequence[Array]) -> None:
-    """Give a net's parameters values, on all devices; none are given by none."""
+    """Set a net's parameters, on all devices; without values, leave them."""
     # Not by set_data, which makes the trainer of several devices forget the optimizer's state.
     for parameter, value in zip(net.collect_params().values(), values):
         for array in parameter.list_data():

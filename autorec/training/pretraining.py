@@ -37,8 +37,8 @@ def pretrain(
 ) -> dict[str, Array]:
     """Train each pair of layers of a deep AutoRec as an autoencoder of its own.
 
-    The outermost pair is an AutoRec of one hidden layer. Each further pair reconstructs the codes
-    of the pair around it, all cells of them.
+    The outermost pair is an AutoRec of one hidden layer. Each further pair reconstructs all hidden
+    codes of the pair around it.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def pretrain(
     encoder_activation, decoder_activation, scale, typical_count, scaling
         See the deep `AutoRec`.
     code_epochs, code_learning_rate
-        Passes over the codes for each further pair, and Adam's learning rate.
+        Passes over the hidden codes for each further pair, and Adam's learning rate.
     contexts : sequence of Context
         The further pairs are trained on the first.
     seed : int
@@ -87,15 +87,15 @@ def pretrain(
     fit(outer, train, contexts=contexts, seed=seed, **options)
     start = {**_values("encoder.0", outer.layers[0]), **_values("decoder", outer.decoder)}
     rows = train.rated_rows()
-    codes = numpy.concatenate(
+    hidden = numpy.concatenate(
         [
-            _codes(outer, train, part, contexts[0])
+            _hidden(outer, train, part, contexts[0])
             for part in numpy.array_split(rows, max(len(rows) // 1024, 1))
         ]
     )
     for depth in range(1, count // 2 + 1):
-        encoder, decoder, codes = _pair(
-            codes,
+        encoder, decoder, hidden = _pair(
+            hidden,
             sizes[depth],
             encoder_activation,
             code_epochs,
@@ -108,30 +108,36 @@ def pretrain(
     return start
 
 
-def _codes(net: AutoRec, train: Interactions, rows: Integers, context: Context) -> Floats:
+def _hidden(net: AutoRec, train: Interactions, rows: Integers, context: Context) -> Floats:
     ratings, mask = (np.array(each(rows), ctx=context) for each in (train.dense, train.mask))
     return net.encode(ratings, mask).asnumpy()
 
 
 def _pair(
-    codes: Floats, size: int, activation: str, epochs: int, rate: float, context: Context, seed: int
+    hidden: Floats,
+    size: int,
+    activation: str,
+    epochs: int,
+    rate: float,
+    context: Context,
+    seed: int,
 ) -> tuple[Dense, Dense, Floats]:
-    """Train an autoencoder of codes; return its two layers and the codes between them."""
-    encoder, decoder = dense(size, activation), dense(codes.shape[1], activation)
+    """Train an autoencoder of hidden codes; return its two layers and the codes between them."""
+    encoder, decoder = dense(size, activation), dense(hidden.shape[1], activation)
     net: Sequential = nn.Sequential()
     net.add(encoder, decoder)
     net.initialize(mx.init.Xavier(), ctx=context)
     trainer = make_trainer(net.collect_params(), "adam", rate, 0.0)
     shuffle = numpy.random.default_rng(seed)
     for _ in range(epochs):
-        order = shuffle.permutation(len(codes))
-        for part in numpy.array_split(order, max(len(codes) // 256, 1)):
-            batch = np.array(codes[part], ctx=context)
+        order = shuffle.permutation(len(hidden))
+        for part in numpy.array_split(order, max(len(hidden) // 256, 1)):
+            batch = np.array(hidden[part], ctx=context)
             with autograd.record():
                 loss = squared_error(net(batch), batch)
             loss.backward()
             trainer.step(len(part))
-    return encoder, decoder, encoder(np.array(codes, ctx=context)).asnumpy()
+    return encoder, decoder, encoder(np.array(hidden, ctx=context)).asnumpy()
 
 
 def _values(name: str, layer: Dense) -> dict[str, Array]:

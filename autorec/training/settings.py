@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
+from typing import Literal, Optional, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy
 
@@ -19,6 +19,8 @@ from ..compute import Compute
 from ..errors import ConfigurationError
 
 Loss = Literal["mean", "sum", "rating"]
+
+Value = TypeVar("Value")
 
 # Gluon's, by name.
 _OPTIMIZERS = (
@@ -30,7 +32,7 @@ _BOUNDS = ("least", "most", "above", "below")
 
 
 def setting(
-    default: Any,
+    default: Value,
     help: str,
     *,
     flag: str | None = "",
@@ -40,7 +42,7 @@ def setting(
     below: float | None = None,
     choices: Sequence[str] = (),
     fingerprint: bool = True,
-) -> Any:
+) -> Value:
     """Declare a hyperparameter, a field of a dataclass of settings.
 
     Parameters
@@ -69,17 +71,18 @@ class Settings:
     Parameters
     ----------
     num_epochs, batch_size : int
-        Passes over the rows, and rows a step; the last step of a pass may have fewer.
+        Passes over the rows, and rows per step; the last step of a pass may have fewer.
     loss : {"mean", "sum", "rating"}
-        What a row adds: the section's half squared error over its rated cells, divided by the
-        number of all its cells; the paper's sum of squared errors over its rated cells; or that
-        sum over the mean number of ratings of a row, which makes the objective the mean squared
-        error of a rating and the decay. Errors are in the unit of the net's outputs, spreads of
-        the ratings where a `Scaling` makes them so. See the notes of `fit`.
+        Each counts only the rated cells of a row, and they differ in what they divide by: "mean"
+        is the section's, half the sum of squared errors over the number of all the row's cells,
+        rated or not; "sum" is the paper's, the sum itself; "rating" is the sum over the mean
+        number of ratings of a row, which makes the objective the mean squared error of a rating
+        and the decay. Errors are in the unit of the net's outputs, spreads of the ratings where a
+        `Scaling` makes them so. See the notes of `fit`.
     optimizer : str
-        Any of Gluon's, by name.
+        One of Gluon's, by name.
     learning_rate, learning_rate_decay : float
-        Epoch n goes at ``learning_rate * learning_rate_decay ** (n - 1)``.
+        Epoch n uses ``learning_rate * learning_rate_decay ** (n - 1)``.
     weight_decay : float
         The optimizer adds weight_decay times the parameter to its gradient. What it is in the
         paper's λ is in the notes of `fit`; with the loss "rating" it means the same for any number
@@ -91,14 +94,14 @@ class Settings:
         ``(n / mean n) ** decay_power``: 0 treats all alike, 1 is the weighted regularisation of
         Zhou et al. (2008).
     averaging : float
-        From 0 up to 1: the net predicts, and ends, with a mean of the weights after each epoch, in
-        which those of an epoch count `averaging` times what those of the next do; 0 for the last
-        weights. (Polyak & Juditsky 1992, with weights that fade.)
+        At least 0, below 1: the net predicts, and ends, with an average of the weights after each
+        epoch, in which an epoch counts `averaging` times as much as the next; 0 for the last
+        weights. (Polyak & Juditsky 1992, with an exponential average.)
     patience : int, optional
         Stop after so many epochs without a better validation RMSE.
     compute : {"auto", "dense", "sparse"}
         Whole rows, or only the rated cells: the same numbers to within rounding, except with
-        `input_dropout`, of which each draws its own. See `is_sparse`.
+        `input_dropout`, which each draws differently. See `is_sparse`.
 
     Raises
     ------
@@ -109,12 +112,13 @@ class Settings:
     num_epochs: int = setting(
         25, "Passes over the training ratings.", flag="--epochs", least=1, fingerprint=False
     )
-    batch_size: int = setting(256, "Rows a step.", least=1)
+    batch_size: int = setting(256, "Rows per step.", least=1)
     loss: Loss = setting(
         "mean",
-        "Errors at rated cells over all cells of a row, the section's; their sum; or per rating.",
+        "Squared errors at the rated cells of a row: half their sum over all its cells, as the "
+        "section; their sum, as the paper; or their sum over the mean number of ratings.",
     )
-    optimizer: str = setting("adam", "Any of Gluon's.", choices=_OPTIMIZERS)
+    optimizer: str = setting("adam", "One of Gluon's.", choices=_OPTIMIZERS)
     learning_rate: float = setting(0.002, "The learning rate.", flag="--lr", above=0)
     learning_rate_decay: float = setting(
         1.0, "The learning rate's factor after each epoch.", flag="--lr-decay", least=0
@@ -132,7 +136,7 @@ class Settings:
     )
     compute: Compute = setting(
         "auto",
-        "Whole rows, or only the rated cells; the same numbers, but for --input-dropout's draws.",
+        "Whole rows, or only the rated cells; the same numbers, except with --input-dropout.",
     )
 
     def __post_init__(self) -> None:
@@ -148,7 +152,7 @@ class Settings:
             )
 
 
-def checked(declared: Field[Any], kind: Any, value: Any) -> Any:
+def checked(declared: Field[object], kind: object, value: object) -> object:
     """Return a value of a hyperparameter, a number of NumPy's as one of Python's.
 
     Parameters
@@ -172,8 +176,8 @@ def checked(declared: Field[Any], kind: Any, value: Any) -> Any:
     if get_origin(kind) is Union:  # int | Sequence[int], or with None
         if value is None and type(None) in get_args(kind):
             return None
-        several = isinstance(value, Sequence) and not isinstance(value, str)
-        if several and Sequence[int] in get_args(kind) and len(value):
+        several = Sequence[int] in get_args(kind) and not isinstance(value, str)
+        if several and isinstance(value, Sequence) and len(value):
             return [checked(declared, int, each) for each in value]
         kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
@@ -199,16 +203,16 @@ def _listed(names: Sequence[str]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _refused(declared: Field[Any], rule: str, value: Any) -> ConfigurationError:
+def _refused(declared: Field[object], rule: str, value: object) -> ConfigurationError:
     return ConfigurationError(f"{_name(declared)} {rule}, not {value!r}.")
 
 
-def _name(declared: Field[Any]) -> str:
+def _name(declared: Field[object]) -> str:
     flag = flag_of(declared)
     return f"{declared.name} ({flag})" if flag else declared.name
 
 
-def flag_of(declared: Field[Any]) -> str | None:
+def flag_of(declared: Field[object]) -> str | None:
     """Return the flag of a hyperparameter on the command line; None if it has none."""
     flag: str | None = declared.metadata["flag"]
     return f"--{declared.name.replace('_', '-')}" if flag == "" else flag

@@ -60,8 +60,8 @@ class SparseSteps:
         large = [net.layers[0].weight, net.decoder.weight]
         parameters = list(net.collect_params().values())
         decays = column_decays(settings, train)
-        alone = self.workers.count == len(contexts) == 1 and contexts[0].device_type == "cpu"
-        if alone and choice.has_kernels() and settings.optimizer.lower() == "adam":
+        single = self.workers.count == len(contexts) == 1 and contexts[0].device_type == "cpu"
+        if single and choice.has_kernels() and settings.optimizer.lower() == "adam":
             parameters = [each for each in parameters if all(each is not one for one in large)]
             if decays is None:
                 decays = numpy.full(train.shape[1], settings.weight_decay)

@@ -77,6 +77,12 @@ def test_a_file_is_replaced_whole_and_where_it_is_a_link_what_that_points_to(
 
 
 @pytest.mark.parametrize("command", WRITING, ids=name_of)
+def test_a_dash_is_stdout(run, place, command):
+    assert run(*command, "-o", "-") == run(*command)
+    assert not (place / "-").exists()
+
+
+@pytest.mark.parametrize("command", WRITING, ids=name_of)
 def test_a_device_is_written_into_and_stays(run, tmp_path, command):
     device = tmp_path / "null"
     try:

@@ -73,16 +73,16 @@ def test_what_mxnet_says_is_one_sentence(monkeypatch):
 
 def test_a_worker_that_servers_do_not_answer_ends_with_a_word(environment):
     environment.setenv("AUTOREC_JOIN_TIMEOUT", "1")
-    environment.setattr(roles.Watch, "_are_all_there", lambda watch: True)
-    environment.setattr(roles.Watch, "_dead", lambda *_: 0)
+    environment.setattr(roles.Watchdog, "_are_all_there", lambda watchdog: True)
+    environment.setattr(roles.Watchdog, "_dead", lambda *_: 0)
     said = []
 
-    def give_up(watch, sentence):
+    def give_up(watchdog, sentence):
         said.append(sentence)
-        watch.end()
+        watchdog.end()
 
-    environment.setattr(roles.Watch, "_give_up", give_up)
-    roles.Watch(roles.Role("worker", 2, 3)).join(timeout=20)
+    environment.setattr(roles.Watchdog, "_give_up", give_up)
+    roles.Watchdog(roles.Role("worker", 2, 3)).join(timeout=20)
     assert said == [
         "Not all servers and workers have answered within 1 s; let each of the job's machines "
         "reach all ports of the others."

@@ -154,7 +154,7 @@ def test_wrong_arguments(one_layer, tmp_path):
     file = tmp_path / "file"
     file.touch()
     for folder in (file, file / "below"):
-        with pytest.raises(ConfigurationError, match="name a folder"):
+        with pytest.raises(ConfigurationError, match="name another folder"):
             export(one_layer, folder, "numpy")
 
 

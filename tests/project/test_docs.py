@@ -5,7 +5,10 @@ stand where MovieLens-100K would.
 """
 
 import doctest
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +18,12 @@ from support import ROOT
 
 import autorec
 from autorec.data.movielens.releases import RELEASES
+from autorec.distributed.launch import free_ports
 
 PAGES = {page.stem: page.read_text() for page in sorted((ROOT / "docs").glob("*.md"))}
 BLOCK = r"^```(?:python|pycon)\n(.*?)^```$"
-#: What cannot run by itself, and the test that runs it.
-ELSEWHERE = {"several-machines": "test_a_worker_of_the_page_is_a_whole_job"}
+#: Whose Python is a worker's, of which a job is made below.
+OF_A_JOB = "several-machines"
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -51,7 +55,7 @@ def place(tmp_path, rng, monkeypatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("page", [name for name in PAGES if name not in ELSEWHERE])
+@pytest.mark.parametrize("page", [name for name in PAGES if name != OF_A_JOB])
 def test_the_python_of_a_page_runs_from_top_to_bottom(page, place):
     names: dict[str, object] = {"__name__": "__main__"}
     runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
@@ -67,6 +71,31 @@ def test_the_python_of_a_page_runs_from_top_to_bottom(page, place):
             names.update(test.globs)
         else:
             exec(compile(block, title, "exec"), names)
+
+
+def test_the_worker_of_several_machines_runs_in_a_job(place):
+    (block,) = blocks(PAGES[OF_A_JOB])
+    (place / "worker.py").write_text(block)
+    (port,) = free_ports(1)
+    job = {
+        "DMLC_PS_ROOT_URI": "127.0.0.1",
+        "DMLC_PS_ROOT_PORT": str(port),
+        "DMLC_NUM_WORKER": "1",
+        "DMLC_NUM_SERVER": "1",
+        "DMLC_NODE_HOST": "127.0.0.1",
+    }
+    serve = ["-m", "autorec.distributed.roles"]
+    roles = {"scheduler": serve, "server": serve, "worker": ["worker.py"]}
+    running = [
+        subprocess.Popen([sys.executable, *what], env={**os.environ, **job, "DMLC_ROLE": role})
+        for role, what in roles.items()
+    ]
+    try:
+        assert [process.wait(120) for process in running] == [0, 0, 0]
+    finally:
+        for process in running:
+            process.kill()
+    assert autorec.Recommender.load("model").ratings_.num_users == 60
 
 
 def test_blocks_of_python_that_do_not_run_are_none():

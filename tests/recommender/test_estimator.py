@@ -136,6 +136,8 @@ def test_evaluation_has_the_errors_and_the_ranking():
         hits.reindex(counts.index).fillna(0).mean() / 4
     )
     assert model.evaluate(test, relevant=5).ranking.users < len(counts)
+    with pytest.raises(ConfigurationError, match="relevant must be a finite number, not '5'"):
+        model.evaluate(test, relevant="5")
     stranger = test.frame().assign(user=lambda t: t.user.where(t.index > 0, 999))
     with pytest.raises(RatingsError, match="no user 999"):
         model.evaluate(stranger)

@@ -174,6 +174,17 @@ def test_predictions_are_clipped_in_every_preset_but_the_sections(preset, parts)
     assert inside.all() == (preset != "section")
 
 
+@pytest.mark.parametrize("name", ["mean", "biased means", "biased MF", "I-AutoRec"])
+def test_no_pairs_have_no_predictions_and_are_in_nobodys_way(name, parts):
+    train, test = parts
+    predictor = PREDICTORS[name]()
+    vars(predictor).update({"num_epochs": 1} if hasattr(predictor, "num_epochs") else {})
+    predictor.fit(train)
+    before = predictor.predict(*pairs(test))
+    assert predictor.predict([], []).shape == (0,)
+    numpy.testing.assert_array_equal(predictor.predict(*pairs(test)), before)
+
+
 def test_an_unknown_preset_is_refused():
     with pytest.raises(ConfigurationError, match="no preset 'worst'; choose one of section, paper"):
         Recommender.preset("worst")

@@ -76,7 +76,7 @@ def work(folder):
         except (ConfigurationError, TrainingError) as error:
             said[name] = str(error)
     numbers = [0.1 * 10.0 ** (100 * workers.rank), 1 / 3]
-    results["answered"] = workers._watch._answered
+    results["answered"] = workers._watchdog._answered
     results["sums"] = list(workers.sums(numbers))
 
     numpy.savez(folder / f"{workers.rank}.npz", **arrays)
