@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..evaluation.ensemble import Member
 from ..scaling import Scaling
-
-if TYPE_CHECKING:
-    from ..recommender.estimator import Recommender
 
 
 class Formula(NamedTuple):
@@ -52,30 +50,16 @@ class Formula(NamedTuple):
         return {**self.weights, **{n: getattr(self.scaling, n) for n in used if used[n]}}
 
 
-def formula(recommender: Recommender) -> Formula:
-    """Return what a recommender's net computes.
-
-    Parameters
-    ----------
-    recommender : Recommender
-
-    Returns
-    -------
-    Formula
-
-    Raises
-    ------
-    NotFittedError
-        If the recommender is not fitted.
-    """
-    net = recommender.net_
+def formula(member: Member) -> Formula:
+    """Return what a net computes."""
+    net = member.net
     weights, activations = {}, []
     for n, layer in enumerate([*net.layers, net.decoder]):
         weights[f"weight{n}"] = layer.weight.list_data()[0].asnumpy()
         weights[f"bias{n}"] = layer.bias.list_data()[0].asnumpy()
         activations.append("identity" if layer.act is None else layer.act._act_type)
     counted = net.typical_count is not None or net.scaling is not None
-    masked = counted and not recommender.inputs_.positive
+    masked = counted and not member.inputs.positive
     return Formula(
         weights,
         activations,
