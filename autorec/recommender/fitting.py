@@ -12,12 +12,12 @@ from .._mxnet import mx
 from ..compute.devices import contexts
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
+from ..data.scaling import Scaling
 from ..data.splits import random_split
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError
 from ..evaluation.ensemble import Member, best_weight, known, predict_pairs
 from ..model import AutoRec
-from ..scaling import Scaling
 from ..training.checkpoints import Checkpoint, Checkpoints
 from ..training.history import Epoch, History
 from ..training.loop import fit

@@ -20,9 +20,9 @@ from .._storage.params import StoredParameter, stored_params, write_params
 from ..compute.devices import contexts
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
+from ..data.scaling import RatingsIn, RatingsOut, Scaling
 from ..errors import ConfigurationError, ModelError
 from ..evaluation.ensemble import Member
-from ..scaling import RatingsIn, RatingsOut, Scaling
 from ..training.history import History
 from .fitting import build_net
 from .id_maps import check_saveable, listed, restored
