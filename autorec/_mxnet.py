@@ -119,8 +119,7 @@ def forked() -> bool:
 
 
 def _lendable() -> ThreadPoolExecutor:
-    # So many that those who train do not keep waiting those who predict; few of them ever begin.
-    return ThreadPoolExecutor(32, thread_name_prefix="autorec", initializer=lambda: npx.set_np())
+    return ThreadPoolExecutor(thread_name_prefix="autorec", initializer=lambda: npx.set_np())
 
 
 def _begin_child() -> None:
