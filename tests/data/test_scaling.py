@@ -13,8 +13,8 @@ from support.command_line import command_line
 from autorec import AutoRec, Checkpoints, Interactions, Ratings, Recommender, fit, random_split
 from autorec._mxnet import mx
 from autorec.data.biases import biased_means
+from autorec.data.scaling import DAMPING, SHIFT, Scaling
 from autorec.errors import RatingsError
-from autorec.scaling import DAMPING, SHIFT, Scaling
 
 SMALL = {
     "num_hidden": 6,
