@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ._lazy import imported_when_used
+from ._lazy import imported_when_used, moved
 
 if TYPE_CHECKING:
     from .baselines.bayesian import BayesianMF
@@ -122,6 +122,10 @@ __all__ = [
 ]
 
 __getattr__ = imported_when_used(__name__, _MODULES)
+
+# What the documents of 0.1.0 import.
+moved("autorec.tables", "autorec.experiments.tables")
+moved("autorec.workers", "autorec.distributed.workers")
 
 
 def __dir__() -> list[str]:

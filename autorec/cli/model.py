@@ -103,14 +103,20 @@ def recommend_command(
 
 def similar_command(
     model: Path = MODEL,
-    item: str = typer.Option(..., help="An item's id."),
-    k: int = typer.Option(10, "-k", min=1, help="How many items."),
+    item: Optional[str] = typer.Option(None, help="An item's id."),
+    user: Optional[str] = typer.Option(None, help="A user's id instead."),
+    k: int = typer.Option(10, "-k", min=1, help="How many."),
     titles: Optional[Path] = TITLES,
     format: Optional[Format] = FORMAT,
     devices: str = DEVICES,
 ) -> None:
-    """List the items that the model finds most like one."""
+    """List the items that the model finds most like one, or the users most like one."""
+    if (item is None) == (user is None):
+        raise ConfigurationError("Name an item with --item, or a user with --user.")
     loaded = _load(model, devices)
+    if user is not None:
+        _show(loaded.similar_users(user, k), format)
+        return
     names = None if titles is None else _titles(titles)
     _show(loaded.similar_items(item, k, names), format)
 
@@ -137,6 +143,10 @@ def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
     }
     usual = type(loaded)().get_params()
     changed = {name: value for name, value in loaded.get_params().items() if value != usual[name]}
+    for n, (member, history) in enumerate(zip(loaded.members_, loaded.histories_), start=1):
+        if len(loaded.members_) > 1:
+            said = f"{member.inputs.view} view, weight {member.weight:.3g}, {len(history)} epochs"
+            rows[f"net {n}"] = said
     rows.update(changed)
     rows.update({f"{name} version": version for name, version in manifest["versions"].items()})
     table = pd.DataFrame({"what": list(rows), "value": list(rows.values())}, dtype=object)

@@ -55,7 +55,8 @@ def given(options: Mapping[str, object]) -> dict[str, object]:
     for each in _flagged():
         value = options[option_name(each)]
         if value is not None:
-            found[each.name] = _sizes(str(value)) if each.name == "num_hidden" else value
+            parse = _TEXTS.get(each.name)
+            found[each.name] = value if parse is None else parse(str(value))
     return found
 
 
@@ -73,7 +74,7 @@ def _option(declared: Field[object], left_out: Callable[[Field[object]], str]) -
     kind = get_type_hints(Parameters)[declared.name]
     if kind is bool:
         flag = f"{flag}/--no-{flag[2:]}"
-    if declared.name == "num_hidden":
+    if declared.name in _TEXTS:
         kind = str
     elif get_origin(kind) is Union:
         kind = get_args(kind)[0]
@@ -88,13 +89,13 @@ def _option(declared: Field[object], left_out: Callable[[Field[object]], str]) -
 
 def _defaults(declared: Field[object]) -> str:
     """Return the default of each preset, those with one value together; nothing for no value."""
-    names: dict[object, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for name, preset in PRESETS.items():
-        names.setdefault(preset.get(declared.name, declared.default), []).append(name)
+        names.setdefault(shown_value(preset.get(declared.name, declared.default)), []).append(name)
     if len(names) == 1:
         (value,) = names
-        return "" if value is None else f"  [default: {shown_value(value)}]"
-    shown = (f"{', '.join(presets)}: {shown_value(value)}" for value, presets in names.items())
+        return "" if value == "none" else f"  [default: {value}]"
+    shown = (f"{', '.join(presets)}: {value}" for value, presets in names.items())
     return f"  [{'; '.join(shown)}]"
 
 
@@ -102,6 +103,8 @@ def shown_value(value: object) -> str:
     """Return a value of a hyperparameter as the help has it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={each}" for name, each in value.items())
     return "none" if value is None else str(value)
 
 
@@ -113,3 +116,46 @@ def _sizes(hidden: str) -> int | list[int]:
             f"--hidden {hidden} is no size; write 500, or 500,250,500 for a deep net."
         ) from None
     return sizes[0] if len(sizes) == 1 else sizes
+
+
+def _own(text: str) -> dict[str, object]:
+    """Return hyperparameters from a text, each by its name or its flag: lr=0.005,hidden=300,200."""
+    known = {each.name: each for each in _flagged()}
+    known.update({option_name(each): each for each in _flagged()})
+    pairs: list[list[str]] = []
+    for piece in text.split(","):
+        name, is_pair, value = piece.partition("=")
+        if is_pair:
+            pairs.append([name.strip().replace("-", "_"), value])
+        elif pairs:
+            pairs[-1][1] += f",{piece}"  # sizes of several layers
+        else:
+            raise ConfigurationError(
+                f"--user-view {text} gives no value; write lr=0.005,epochs=60 for example."
+            )
+    found = {}
+    for name, value in pairs:
+        if name not in known:
+            raise ConfigurationError(f"--user-view {text}: there is no --{name}.")
+        found[known[name].name] = _value(known[name], value.strip())
+    return found
+
+
+def _value(declared: Field[object], text: str) -> object:
+    """Return the value of a hyperparameter from its text."""
+    if declared.name == "num_hidden":
+        return _sizes(text)
+    if text == "none":
+        return None
+    kind = get_type_hints(Parameters)[declared.name]
+    kind = get_args(kind)[0] if get_origin(kind) is Union else kind
+    if kind is bool:
+        return {"yes": True, "no": False}.get(text, text)
+    try:
+        return kind(text) if kind in (int, float) else text
+    except ValueError:
+        raise ConfigurationError(f"{declared.name} {text} is no number.") from None
+
+
+#: What is parsed here from a text.
+_TEXTS: dict[str, Callable[[str], object]] = {"num_hidden": _sizes, "user_view": _own}

@@ -44,7 +44,11 @@ def recall_options(context: typer.Context, folder: Optional[Path]) -> Optional[P
         If no checkpoint of the run can be used.
     """
     if folder is not None:
-        context.obj = found = Checkpoints(folder / CHECKPOINTS).latest()
+        every = Checkpoints(folder / CHECKPOINTS)
+        found = every.latest()
+        for part in every.of_parts() if found is None else []:  # of several nets any will do
+            found = found or part.latest()
+        context.obj = found
         options = None if found is None else remembered_options(found.note)
         if options is None:
             raise ConfigurationError(
@@ -150,11 +154,14 @@ def told_how_to_resume(
     try:
         yield
     except KeyboardInterrupt:
-        done = checkpoints.epochs() if checkpoints else []
-        if not done:
+        if checkpoints is None:
+            raise
+        done, parts = checkpoints.epochs(), checkpoints.of_parts()
+        if not done and not parts:
             raise
         raise KeyboardInterrupt(
-            f" after epoch {done[-1]}; to go on: "
+            (f" after epoch {done[-1]}" if done else f" in the run of net {len(parts)}")
+            + "; to go on: "
             + ("autorec" if kvstore is None else "start the job again with")
             + f" train --resume {shlex.quote(str(folder))}"
         ) from None

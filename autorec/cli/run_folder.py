@@ -18,10 +18,10 @@ from ..data.ratings import Ratings
 from ..errors import ConfigurationError
 from ..evaluation.accuracy import Accuracy
 from ..plots import learning_curve, matplotlib_settled
-from ..training.history import History
+from ..recommender.saving import weights_of
 
 if TYPE_CHECKING:
-    from ..model import AutoRec
+    from ..recommender.estimator import Recommender
 
 
 @contextmanager
@@ -76,8 +76,7 @@ def run_folder(folder: Path, *, numbered: bool = False) -> Iterator[Path]:
 
 def write_report(
     folder: Path,
-    net: AutoRec,
-    history: History,
+    model: Recommender,
     test: Accuracy,
     facts: Mapping[str, object],
     config: Mapping[str, object],
@@ -88,18 +87,16 @@ def write_report(
     ----------
     folder : Path
         Exists.
-    net : AutoRec
-        Trained; its weights go to model.params, in Gluon's format.
-    history : History
+    model : Recommender
+        Fitted; its weights go to model.params, in Gluon's format.
     test : Accuracy
-        Of the finished net on the test ratings.
+        Of the finished model on the test ratings.
     facts : mapping
         What the run was trained on, see `describe`.
     config : mapping
         What the run was asked to do.
     """
-    parameters = net._collect_params_with_prefix().items()
-    weights = {name: parameter.list_data()[0] for name, parameter in parameters}
+    history, weights = model.history_, weights_of(model.members_)
     metrics = {
         "test_rmse": test.rmse,
         "test_mae": test.mae,
@@ -109,6 +106,17 @@ def write_report(
         "compute": history.compute,
         **facts,
         "history": [asdict(epoch) for epoch in history],
+        "nets": [
+            {
+                "view": member.inputs.view,
+                "weight": member.weight,
+                "epochs": len(own),
+                "train_rmse": own.best.train_rmse,
+                "history": [asdict(epoch) for epoch in own],
+            }
+            for member, own in zip(model.members_, model.histories_)
+        ],
+        "chosen": model.chosen_,
         "config": dict(config),
         "versions": versions(),
     }

@@ -18,12 +18,13 @@ from .._terminal import note, shown, tell
 from ..data.splits import random_split
 from ..distributed.roles import KVStoreName, Role, serve
 from ..errors import ConfigurationError
-from ..recommender.presets import Parameters, preset_parameters
+from ..recommender.presets import Parameters, planned_epochs, preset_parameters
 from ..recommender.settings_file import read_settings
 from ..training.checkpoints import Checkpoint
 from ..training.history import Epoch
 from .options import given, with_hyperparameters
 from .resume import (
+    CHECKPOINTS,
     recall_options,
     refuse_other_options,
     resumable_checkpoints,
@@ -169,7 +170,10 @@ def train_command(
     if first and not resume:
         claim = run_folder(wanted, numbered=output is None)
     resumed_from: Checkpoint | None = context.obj
-    with workers, claim as folder, _progress(model.num_epochs, resumed_from, quiet) as show:
+    if resumed_from is not None and resumed_from.path.parent.name != CHECKPOINTS:
+        resumed_from = None  # each of several nets goes on from its own
+    epochs = planned_epochs(parameters)
+    with workers, claim as folder, _progress(epochs, resumed_from, quiet) as show:
         checkpoints = resumable_checkpoints(context, folder, checkpoint_every)
         with told_how_to_resume(folder, checkpoints, kvstore):
             model.fit(
@@ -178,7 +182,7 @@ def train_command(
                 test=held_out,
                 on_epoch=show,
                 checkpoints=checkpoints,
-                resume=resumed_from or False,
+                resume=resumed_from or bool(resume),
                 workers=workers,
             )
         if not first:
@@ -192,7 +196,7 @@ def train_command(
             kvstore=kvstore,
             workers=workers.count,
         )
-        write_report(folder, model.net_, model.history_, result, facts, config)
+        write_report(folder, model, result, facts, config)
         model.save(folder / "model")
     if cold and not quiet:
         note(
@@ -241,9 +245,11 @@ def _progress(
     with tqdm(initial=initial, total=epochs, **look) as bar, _logged(quiet):
 
         def show(epoch: Epoch) -> None:
-            bar.set_postfix_str(
-                f"train RMSE {epoch.train_rmse:.3f}, test RMSE {epoch.test_rmse:.3f}", refresh=False
-            )
+            scores = {"train": epoch.train_rmse, "test": epoch.test_rmse}
+            if epoch.test_rmse is None:  # of a run that only chooses
+                scores = {"train": epoch.train_rmse, "validation": epoch.validation_rmse}
+            said = ", ".join(f"{name} RMSE {each:.3f}" for name, each in scores.items() if each)
+            bar.set_postfix_str(said, refresh=False)
             bar.update()
 
         yield show

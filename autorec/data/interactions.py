@@ -87,6 +87,12 @@ class Interactions:
         """Return the rows that have a rating, in order."""
         return np.flatnonzero(np.diff(self.matrix.indptr))
 
+    def rated_columns(self) -> NDArray[np.bool_]:
+        """Return for each column whether it has a rating."""
+        rated = np.zeros(self.shape[1], dtype=bool)
+        rated[self.matrix.indices] = True
+        return rated
+
     def count(self, rows: Integers) -> int:
         """Return the number of rated cells in some rows."""
         return int((self.matrix.indptr[rows + 1] - self.matrix.indptr[rows]).sum())
@@ -128,9 +134,8 @@ class Interactions:
         ----------
         rows, columns : ndarray of int, shape (n,)
         """
-        rated_columns = np.zeros(self.shape[1], dtype=bool)
-        rated_columns[self.matrix.indices] = True
-        known: NDArray[np.bool_] = (np.diff(self.matrix.indptr) > 0)[rows] & rated_columns[columns]
+        rated_rows = np.diff(self.matrix.indptr) > 0
+        known: NDArray[np.bool_] = rated_rows[rows] & self.rated_columns()[columns]
         return known
 
     def batches(
@@ -151,6 +156,19 @@ class Interactions:
             shuffle.shuffle(rows)
         for start in range(0, len(rows), batch_size):
             yield rows[start : start + batch_size]
+
+
+def rows_of(ratings: Ratings, like: Interactions) -> Interactions:
+    """Return ratings as the rows that a net gets, which has only the columns of a matrix.
+
+    Parameters
+    ----------
+    ratings : Ratings
+        Whose id maps begin as those of the matrix.
+    like : Interactions
+    """
+    every = Interactions.from_ratings(ratings, like.view)
+    return Interactions(every.matrix[:, : like.shape[1]], like.view)
 
 
 def places_by_column(matrix: csr_matrix) -> csc_matrix:

@@ -214,15 +214,15 @@ class Ratings:
         """Return the codes of items' ids, see `codes`."""
         return ids.places("item", items, self.item_ids, unknown)
 
-    def joined(self, other: Ratings, fixed: str) -> Ratings:
+    def joined(self, other: Ratings, fixed: str | None) -> Ratings:
         """Return the ratings with others, which replace those of the same user and item.
 
         Parameters
         ----------
         other : Ratings
-        fixed : {"user", "item"}
-            Of which kind `other` may bring no new ids. New ids of the other kind follow the old, in
-            the order in which they come and the type that the old have.
+        fixed : {"user", "item"}, optional
+            Of which kind `other` may bring no new ids. New ids of the other kind, or of both,
+            follow the old, in the order in which they come and the type that the old have.
 
         Raises
         ------
@@ -231,8 +231,9 @@ class Ratings:
         """
         users, items = other.pairs()
         maps = {"user": self.user_ids, "item": self.item_ids}
-        free = "item" if fixed == "user" else "user"
-        maps[free] = ids.joined(free, maps[free], items if free == "item" else users)
+        for free, brought in (("user", users), ("item", items)):
+            if free != fixed:
+                maps[free] = ids.joined(free, maps[free], brought)
         codes = {
             kind: ids.places(kind, of, maps[kind])
             for kind, of in (("user", users), ("item", items))

@@ -8,6 +8,7 @@ from typing import cast
 import numpy
 from numpy.typing import NDArray
 
+from .._arrays import Integers
 from .._mxnet import Block, Context, from_any_thread
 from ..compute import Compute
 from ..compute.choice import is_sparse
@@ -70,7 +71,7 @@ def predict_cells(
     else:
         predicted = _predict_dense(net, inputs, cells, contexts, batch_size)
     every = cells.matrix.tocoo()
-    unknown = ~inputs.known(every.row, every.col)
+    unknown = ~knows(net, inputs, every.row, every.col)
     scaling = net.scaling if isinstance(net, AutoRec) else None
     if scaling is not None and scaling.ratings_out != "raw":
         predicted[unknown] = scaling.baseline(inputs.matrix, cells.matrix)[unknown]
@@ -79,6 +80,21 @@ def predict_cells(
     if cold is not None:
         predicted[unknown] = cold
     return predicted
+
+
+def trained_columns(net: Block, inputs: Interactions) -> NDArray[numpy.bool_]:
+    """Tell of each column whether it had a rating in training, as far as is known."""
+    scaling = net.scaling if isinstance(net, AutoRec) else None
+    return inputs.rated_columns() if scaling is None else scaling.rated_columns > 0
+
+
+def knows(
+    net: Block, inputs: Interactions, rows: Integers, columns: Integers
+) -> NDArray[numpy.bool_]:
+    """Tell of cells whether their row has a rating, and their column had one in training."""
+    rated_rows = numpy.diff(inputs.matrix.indptr) > 0
+    found: NDArray[numpy.bool_] = rated_rows[rows] & trained_columns(net, inputs)[columns]
+    return found
 
 
 @from_any_thread

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from .._arrays import Floats, Integers
 from .._mxnet import Context, from_any_thread, np
 from ..compute import Compute
 from ..compute.choice import is_sparse
 from ..compute.sparse import code_sparse
-from ..data.interactions import Interactions
+from ..data.interactions import Interactions, View
 from ..model import AutoRec
+from .ensemble import Member, at, biases
+from .prediction import trained_columns
 
 #: Scores held at a time, 32 MB of float32, and the best of them, which take more in a table.
 BLOCK = 8_000_000
@@ -51,8 +55,8 @@ def hidden_codes(
 
 
 def best_items(
-    net: AutoRec,
-    inputs: Interactions,
+    members: Sequence[Member],
+    by_user: csr_matrix,
     users: Integers,
     k: int,
     contexts: Sequence[Context],
@@ -66,14 +70,14 @@ def best_items(
 
     Parameters
     ----------
-    net : AutoRec
-    inputs : Interactions
-        The ratings that the model may see, in the model's view.
+    members : sequence of Member
+    by_user : csr_matrix of float32, shape (num_users, num_items)
+        The ratings of all users. Items without one are not recommended.
     users : ndarray of int, shape (n,)
     k : int
     contexts : sequence of Context
     exclude_seen : bool
-        Whether items that the user has rated in `inputs` are left out.
+        Whether items that the user has rated are left out.
     compute : {"auto", "dense", "sparse"}
 
     Yields
@@ -82,29 +86,23 @@ def best_items(
         Best first, of equal ones the first in the id map; -1 where there are fewer.
     predictions : ndarray of float32, shape (block, k)
     """
-    item_view = inputs.view == "item"
-    by_user = inputs.matrix.T.tocsr() if item_view else inputs.matrix
     num_items = by_user.shape[1]
     rated_items = numpy.zeros(num_items, dtype=bool)
     rated_items[by_user.indices] = True
-    code = hidden_codes(net, inputs, contexts, compute)
-    weight = net.decoder.weight.data(contexts[0]).asnumpy()
-    bias = net.decoder.bias.data(contexts[0]).asnumpy()
-    rated_users = numpy.diff(by_user.indptr) > 0
-    user_biases, item_biases = _biases(net, inputs)
+    mean, user_biases, item_biases = biases(members)
+    every_item = at(item_biases, numpy.arange(num_items))
+    parts = [_Scores(member, contexts, compute) for member in members]
     k = min(k, num_items)
     size = max(min(BLOCK // num_items, BEST // k), 1)
     for start in range(0, max(len(users), 1), size):  # of no users, one block of none
         block = users[start : start + size]
-        if item_view:
-            outputs = weight[block] @ code.T + bias[block, None]
-        else:
-            outputs = code[block] @ weight.T + bias
-        baseline = user_biases[block, None] + item_biases
-        scores = _ratings(net, outputs, baseline, contexts[0])
-        if net.scaling is not None and net.scaling.ratings_out != "raw":
-            # Of the others the net has learned nothing.
-            scores = numpy.where(rated_users[block, None], scores, baseline)
+        total = numpy.zeros((len(block), num_items), dtype=numpy.float32)
+        weight = numpy.zeros_like(total)
+        for each in parts:
+            each.add(block, total, weight)
+        # Where no net has learned anything, what they add to answers.
+        means = numpy.float32(mean) + at(user_biases, block)[:, None] + every_item
+        scores = numpy.divide(total, weight, out=means, where=weight > 0)
         scores[:, ~rated_items] = -numpy.inf  # nothing is known of them
         if exclude_seen:
             seen = by_user[block]
@@ -113,23 +111,41 @@ def best_items(
         yield _top(scores, k)
 
 
-def _biases(
-    net: AutoRec, inputs: Interactions
-) -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:
-    """Return what users and items each add to what the net says."""
-    if net.scaling is None:
-        rows, columns = (numpy.zeros(count, numpy.float32) for count in inputs.shape)
-    else:
-        rows, columns = net.scaling.biases_out(inputs.matrix)
-        rows += numpy.float32(net.scaling.coming_out[0])
-    return (columns, rows) if inputs.view == "item" else (rows, columns)
+class _Scores:
+    """What a net predicts of every item, for some users at a time."""
+
+    def __init__(self, member: Member, contexts: Sequence[Context], compute: Compute) -> None:
+        net, inputs = member.net, member.inputs
+        self.member, self.context = member, contexts[0]
+        self.item_view = inputs.view == "item"
+        self.code = hidden_codes(net, inputs, contexts, compute)
+        self.weight = net.decoder.weight.data(contexts[0]).asnumpy()
+        self.bias = net.decoder.bias.data(contexts[0]).asnumpy()
+        self.mean, self.user_biases, self.item_biases = biases([member])
+        rated = numpy.diff(inputs.matrix.indptr) > 0, trained_columns(net, inputs)
+        if not member.adds_to_means:  # then whoever has no rating gets what the net makes of it
+            rated = numpy.ones_like(rated[0]), numpy.ones_like(rated[1])
+        self.known_users, self.known_items = rated[::-1] if self.item_view else rated
+
+    def add(self, users: Integers, total: Floats, weight: Floats) -> None:
+        """Add the predictions for some users, and their weight, where the net knows the pair."""
+        rows = numpy.flatnonzero(users < len(self.known_users))
+        rows = rows[self.known_users[users[rows]]]
+        block, items = users[rows], slice(len(self.known_items))
+        if self.item_view:
+            outputs = self.weight[block] @ self.code.T + self.bias[block, None]
+        else:
+            outputs = self.code[block] @ self.weight.T + self.bias
+        means = self.mean + self.user_biases[block, None] + self.item_biases
+        share = numpy.float32(self.member.weight) * self.known_items
+        total[rows, items] += share * _ratings(self.member.net, outputs, means, self.context)
+        weight[rows, items] += share
 
 
 @from_any_thread  # best_items is a generator, each step of which is its caller's
-def _ratings(
-    net: AutoRec, sums: Floats, baseline: Floats, context: Context
-) -> NDArray[numpy.float32]:
-    return net.rating(np.array(sums, ctx=context), np.array(baseline, ctx=context)).asnumpy()
+def _ratings(net: AutoRec, sums: Floats, means: Floats, context: Context) -> NDArray[numpy.float32]:
+    added = None if net.scaling is None else np.array(means, ctx=context)
+    return net.rating(np.array(sums, ctx=context), added).asnumpy()
 
 
 def _top(
@@ -146,6 +162,37 @@ def _top(
         places = places[line[places] > -numpy.inf]
         items[row, : len(places)], values[row, : len(places)] = places, line[places]
     return items, values
+
+
+class Vectors(NamedTuple):
+    """Vectors of items or users.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, size)
+    rated : ndarray of int
+        Those of them that have ratings.
+    """
+
+    vectors: NDArray[numpy.float32]
+    rated: Integers
+
+
+def vectors(
+    members: Sequence[Member], kind: View, contexts: Sequence[Context], compute: Compute
+) -> Vectors:
+    """Return the vectors of all items or all users, those of several nets one after the other.
+
+    They are the codes of rows where a net's rows are of this kind, else lines of the decoder's
+    weights.
+    """
+    own = [each for each in members if each.inputs.view == kind]
+    if own:
+        found = [hidden_codes(each.net, each.inputs, contexts, compute) for each in own]
+        return Vectors(numpy.concatenate(found, axis=1), own[0].inputs.rated_rows())
+    found = [each.net.decoder.weight.data(contexts[0]).asnumpy() for each in members]
+    rated = numpy.flatnonzero(members[0].inputs.rated_columns())
+    return Vectors(numpy.concatenate(found, axis=1), rated)
 
 
 def nearest(vectors: Floats, row: int, rows: Integers, k: int) -> tuple[Integers, Floats]:

@@ -1,25 +1,31 @@
 """Export: a trained model in files that need no autorec, and but for "symbol" no MXNet either.
 
-Each format leaves its model beside ``ids.json``, which says what the model does not:
+Each format leaves a model for each net, ``model`` by name where there is one, else ``item-0``,
+``user-0`` and so on, and beside them ``ids.json``, which says what the models do not:
 
 =================== ==============================================================================
-format_version      1
-view                "item" or "user"
-rows, columns       "items" and "users" in the item view, the reverse in the user view: a row
-                    holds the ratings of one of `rows`, a column for each of `columns`
+format_version      2
 users, items        the ids, numbers or strings, in the order of rows or columns
 scale, clip         lowest and highest training rating, and whether predictions are kept in it
-cold_prediction     what is predicted where the row or the column has no training rating; null
-                    where the model itself knows
-normalise           the typical count c of rows that are weighed by sqrt(c / n), null where rows
+cold_prediction     what is predicted where the user or the item has no training rating; null
+                    where that is what a net's outputs are added to
+nets                a list, with for each net:
+- name              of its files, "model" for example
+- weight            how much its predictions count among those of all nets that know a pair
+- view              "item" or "user"
+- rows, columns     "items" and "users" in the item view, the reverse in the user view: a row
+                    holds the ratings of one of `rows`, a column for each of `columns`
+- num_columns       how many of these there are: the first of the ids
+- normalise         the typical count c of rows that are weighed by sqrt(c / n), null where rows
                     go in as they are; ONNX and symbol models weigh them themselves
-scaling             null where ratings go in and come out as they are, else the numbers that the
+- scaling           null where ratings go in and come out as they are, else the numbers that the
                     recipe below scales by; ONNX and symbol models do that themselves
-mask                whether the model needs a second input, 1 at rated cells and 0 elsewhere, to
-                    count a row's ratings, because 0 is one of them
+- mask              whether the model needs a second input, 1 at rated cells and 0 elsewhere, to
+                    tell a rating of 0 from none
 =================== ==============================================================================
 
-Clipping and cold predictions are left to whoever uses the model: they need the training ratings.
+Clipping, averaging and cold predictions are left to whoever uses the models: they need the
+training ratings.
 """
 
 from __future__ import annotations
@@ -41,8 +47,9 @@ from numpy.typing import NDArray
 
 from .._mxnet import Array, from_any_thread, gluon, mx, npx
 from .._output import replaced, usable_folder
+from ..data.scaling import DAMPING, Scaling
 from ..errors import AutorecError, ConfigurationError, RatingsError
-from ..scaling import DAMPING, Scaling
+from ..evaluation.ensemble import Member
 from .layers import Formula, formula
 from .onnx import onnx_file, run_onnx
 
@@ -72,7 +79,8 @@ def export(recommender: Recommender, folder: str | os.PathLike[str], format: For
         "onnx": ``model.onnx`` for any ONNX runtime, "ratings" (and "mask") to "predictions", of
         any number of rows. "numpy": ``model.npz``, for the recipe below. "symbol":
         ``model-symbol.json`` and ``model-0000.params`` for ``gluon.SymbolBlock.imports``, whose
-        inputs are "ratings" (and "mask"); call ``mxnet.npx.set_np()`` before.
+        inputs are "ratings" (and "mask"); call ``mxnet.npx.set_np()`` before. Of several nets
+        each has such files of its own name.
 
     Returns
     -------
@@ -94,13 +102,13 @@ def export(recommender: Recommender, folder: str | os.PathLike[str], format: For
     Notes
     -----
     This predicts from ``model.npz``, given `ratings`, an array of float32 of shape
-    (rows, columns) that is 0 where there is no rating, and `rated`, which tells where there is
+    (users, items) that is 0 where there is no rating, and `rated`, which tells where there is
     one::
 
         import json
         import numpy as np
 
-        model, ids = np.load("model.npz"), json.load(open("ids.json"))
+        ids = json.load(open("ids.json"))
         activations = {
             "identity": lambda x: x,
             "relu": lambda x: np.maximum(x, 0),
@@ -109,33 +117,61 @@ def export(recommender: Recommender, folder: str | os.PathLike[str], format: For
             "softsign": lambda x: x / (1 + abs(x)),
             "tanh": np.tanh,
         }
-        x, scaling, counts = ratings, ids["scaling"], rated.sum(axis=1, keepdims=True)
-        if scaling is not None:
-            biases = 0
-            if "column_biases" in model:
-                columns = model["column_biases"]
-                rest = np.where(rated, ratings - scaling["mean"] - columns, 0)
-                biases = rest.sum(axis=1, keepdims=True) / (counts + scaling["damping"]) + columns
-            offset, by_biases, spread, shift = scaling["in"]
-            x = np.where(rated, (x - offset - by_biases * biases) / spread + shift, 0)
-        if ids["normalise"] is not None:
-            x = x * np.sqrt(ids["normalise"] / np.maximum(counts, 1)).astype("float32")
-        for n, name in enumerate(model["activations"]):
-            x = activations[name](x @ model[f"weight{n}"].T + model[f"bias{n}"])
-        predictions = model["stretch"][0] + model["stretch"][1] * x
-        if scaling is not None and "rated_columns" in model:
-            offset, by_biases, spread = scaling["out"]
-            known = np.minimum(counts, 1) * model["rated_columns"]
-            predictions = offset + by_biases * biases + spread * known * predictions
+
+        def predicted(net, rows, rated):  # and what is added to outputs by row and by column
+            model, scaling = np.load(net["name"] + ".npz"), net["scaling"]
+            x, counts = rows, rated.sum(axis=1, keepdims=True)
+            by_row, by_column = np.zeros((len(rows), 1)), np.zeros(rows.shape[1])
+            if scaling is not None:
+                if "column_biases" in model:
+                    by_column = model["column_biases"]
+                    rest = np.where(rated, rows - scaling["mean"] - by_column, 0)
+                    by_row = rest.sum(axis=1, keepdims=True) / (counts + scaling["damping"])
+                offset, by_biases, spread, shift = scaling["in"]
+                x = (rows - offset - by_biases * (by_row + by_column)) / spread + shift
+                x = np.where(rated, x, 0)
+            if net["normalise"] is not None:
+                x = x * np.sqrt(net["normalise"] / np.maximum(counts, 1)).astype("float32")
+            for n, name in enumerate(model["activations"]):
+                x = activations[name](x @ model[f"weight{n}"].T + model[f"bias{n}"])
+            x = model["stretch"][0] + model["stretch"][1] * x
+            known = np.minimum(counts, 1) * rated.any(axis=0)
+            if "rated_columns" in model:
+                known = np.minimum(counts, 1) * model["rated_columns"]
+                offset, by_biases, spread = scaling["out"]
+                by_row, by_column = by_row * by_biases, by_column * by_biases
+                x = offset + by_row + by_column + spread * known * x
+            return x, known, by_row[:, 0], by_column
+
+        predictions, weights = np.zeros(ratings.shape), np.zeros(ratings.shape)
+        biases = {"mean": 0}
+        for net in ids["nets"]:
+            # Views of these arrays; a net has the columns that there were when it was trained.
+            turned = [each.T if net["view"] == "item" else each
+                      for each in (ratings, rated, predictions, weights)]
+            rows, rows_rated, total, weight = (each[:, : net["num_columns"]] for each in turned)
+            x, known, by_row, by_column = predicted(net, rows, rows_rated)
+            total += net["weight"] * known * x
+            weight += net["weight"] * known
+            biases[net["rows"]] = by_row
+            biases.setdefault(net["columns"], by_column)
+            biases["mean"] = net["scaling"] and net["scaling"]["out"][0]
+        cold = ids["cold_prediction"]
+        if cold is None:
+            cold = biases["mean"] + biases["users"][:, None] + biases["items"]
+        predictions = np.where(weights > 0, predictions / np.maximum(weights, 1e-9), cold)
     """
     if format not in _FORMATS:
         raise ConfigurationError(
             f"There is no format {format!r} to export to; choose one of {', '.join(_FORMATS)}."
         )
     folder = usable_folder(Path(folder))
-    model = formula(recommender)
-    description = _describe(recommender, model)
-    files = {**_FORMATS[format](recommender, model), "ids.json": description}
+    models = {name: formula(each) for name, each in _named(recommender).items()}
+    description = _describe(recommender, models)
+    files: dict[str, bytes] = {}
+    for (name, model), member in zip(models.items(), recommender.members_):
+        files.update(_FORMATS[format](name, model, member, recommender.scale_))
+    files["ids.json"] = description
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:  # all are written before the first is put in place
         for name, content in files.items():
@@ -143,25 +179,41 @@ def export(recommender: Recommender, folder: str | os.PathLike[str], format: For
     return [folder / name for name in files]
 
 
-def _describe(recommender: Recommender, model: Formula) -> bytes:
-    ratings = recommender.ratings_
-    rows, columns = ("items", "users") if recommender.view == "item" else ("users", "items")
+def _named(recommender: Recommender) -> dict[str, Member]:
+    """Return the nets by the names that their files have."""
+    members = recommender.members_
+    if len(members) == 1:
+        return {"model": members[0]}
+    return {f"{each.inputs.view}-{n % recommender.members}": each for n, each in enumerate(members)}
+
+
+def _describe(recommender: Recommender, models: Mapping[str, Formula]) -> bytes:
+    ratings, constant = recommender.ratings_, recommender.constant_cold_rating
+    nets = [
+        {
+            "name": name,
+            "weight": member.weight,
+            "view": member.inputs.view,
+            "rows": "items" if member.inputs.view == "item" else "users",
+            "columns": "users" if member.inputs.view == "item" else "items",
+            "num_columns": member.inputs.shape[1],
+            "normalise": None if model.typical_count is None else float(model.typical_count),
+            "scaling": None if model.scaling is None else _numbers(model.scaling),
+            "mask": "mask" in model.inputs,
+        }
+        for (name, model), member in zip(models.items(), recommender.members_)
+    ]
     description = {
-        "format_version": 1,
+        "format_version": 2,
         "about": (
-            f"A row of the model's input holds the ratings of one of {rows}, a column for each of "
-            f"{columns} in this order, 0 where there is none; a row of its output holds a "
-            "prediction at each."
+            "A row of a net's input holds the ratings of one of its rows, a column for each of "
+            "the first num_columns of its columns in this order, 0 where there is none; a row of "
+            "its output holds a prediction at each."
         ),
-        "view": recommender.view,
-        "rows": rows,
-        "columns": columns,
+        "nets": nets,
         "scale": list(recommender.scale_),
         "clip": bool(recommender.clip),
-        "cold_prediction": None if recommender._cold() is None else recommender._cold(),
-        "normalise": None if model.typical_count is None else float(model.typical_count),
-        "scaling": None if model.scaling is None else _numbers(model.scaling),
-        "mask": "mask" in model.inputs,
+        "cold_prediction": constant,
         "users": [_plain("user", each) for each in ratings.user_ids],
         "items": [_plain("item", each) for each in ratings.item_ids],
     }
@@ -191,7 +243,9 @@ def _numbers(scaling: Scaling) -> dict[str, Any]:
     }
 
 
-def _numpy_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
+def _numpy_files(
+    name: str, model: Formula, member: Member, scale: tuple[float, float]
+) -> dict[str, bytes]:
     file = io.BytesIO()
     np.savez(
         file,
@@ -199,18 +253,22 @@ def _numpy_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
         stretch=np.array(model.stretch, dtype=np.float32),
         **model.arrays,
     )
-    return {"model.npz": file.getvalue()}
+    return {f"{name}.npz": file.getvalue()}
 
 
-def _onnx_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
+def _onnx_files(
+    name: str, model: Formula, member: Member, scale: tuple[float, float]
+) -> dict[str, bytes]:
     content = onnx_file(model)
-    _verify(recommender, model, "ONNX model", partial(run_onnx, content))
-    return {"model.onnx": content}
+    _verify(member, model, scale, "ONNX model", partial(run_onnx, content))
+    return {f"{name}.onnx": content}
 
 
-def _symbol_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
+def _symbol_files(
+    name: str, model: Formula, member: Member, scale: tuple[float, float]
+) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
-        graph, weights = Path(folder, "model-symbol.json"), Path(folder, "model-0000.params")
+        graph, weights = (Path(folder, f"{name}-{part}") for part in ("symbol.json", "0000.params"))
         _symbol(model).save(str(graph))
         npx.save(str(weights), {f"arg:{n}": mx.np.array(w) for n, w in model.arrays.items()})
         with warnings.catch_warnings():  # it says that it does not know the inputs' type yet
@@ -221,7 +279,7 @@ def _symbol_files(recommender: Recommender, model: Formula) -> dict[str, bytes]:
             outputs: Array = block(*(mx.np.array(each, ctx=mx.cpu()) for each in rows.values()))
             return outputs.asnumpy()
 
-        _verify(recommender, model, "symbol", predict)
+        _verify(member, model, scale, "symbol", predict)
         return {path.name: path.read_bytes() for path in (graph, weights)}
 
 
@@ -258,8 +316,9 @@ def _symbol(model: Formula) -> Any:
 
 
 def _verify(
-    recommender: Recommender,
+    member: Member,
     model: Formula,
+    scale: tuple[float, float],
     name: str,
     predict: Callable[[Mapping[str, NDArray[np.float32]]], NDArray[np.float32]],
 ) -> None:
@@ -267,8 +326,10 @@ def _verify(
 
     Parameters
     ----------
-    recommender : Recommender
+    member : Member
     model : Formula
+    scale : tuple of float
+        Lowest and highest training rating.
     name : str
         What the model is called in the error.
     predict : callable
@@ -280,7 +341,7 @@ def _verify(
     AutorecError
         If a prediction differs by more than `TOLERANCE`.
     """
-    net, inputs = recommender.net_, recommender.inputs_
+    net, inputs = member.net, member.inputs
     rated = inputs.rated_rows()
     # Rows of the largest data sets are long: four arrays of this size are held at a time.
     count = min(len(rated), 256, max(1, 2**24 // inputs.shape[1]))
@@ -289,9 +350,9 @@ def _verify(
     context = net.decoder.weight.list_ctx()[0]
     expected = net(*(mx.np.array(each, ctx=context) for each in arguments)).asnumpy()
     exported = predict(dict(zip(model.inputs, arguments)))
-    low, high = recommender.scale_
-    scale = max(abs(low), abs(high), high - low)
-    bounds = TOLERANCE * np.maximum(scale, np.abs(expected))
+    low, high = scale
+    largest = max(abs(low), abs(high), high - low)
+    bounds = TOLERANCE * np.maximum(largest, np.abs(expected))
     differences = np.abs(exported - expected)
     if not (differences <= bounds).all():  # not: a difference that is no number is too large
         raise AutorecError(
@@ -301,7 +362,7 @@ def _verify(
         )
 
 
-_FORMATS: dict[str, Callable[[Recommender, Formula], dict[str, bytes]]] = {
+_FORMATS: dict[str, Callable[[str, Formula, Member, tuple[float, float]], dict[str, bytes]]] = {
     "onnx": _onnx_files,
     "numpy": _numpy_files,
     "symbol": _symbol_files,

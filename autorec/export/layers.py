@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scaling import Scaling
-
-if TYPE_CHECKING:
-    from ..recommender.estimator import Recommender
+from ..data.scaling import Scaling
+from ..evaluation.ensemble import Member
 
 
 class Formula(NamedTuple):
@@ -52,30 +50,20 @@ class Formula(NamedTuple):
         return {**self.weights, **{n: getattr(self.scaling, n) for n in used if used[n]}}
 
 
-def formula(recommender: Recommender) -> Formula:
-    """Return what a recommender's net computes.
-
-    Parameters
-    ----------
-    recommender : Recommender
-
-    Returns
-    -------
-    Formula
-
-    Raises
-    ------
-    NotFittedError
-        If the recommender is not fitted.
-    """
-    net = recommender.net_
+def formula(member: Member) -> Formula:
+    """Return what a net computes."""
+    net = member.net
     weights, activations = {}, []
     for n, layer in enumerate([*net.layers, net.decoder]):
         weights[f"weight{n}"] = layer.weight.list_data()[0].asnumpy()
         weights[f"bias{n}"] = layer.bias.list_data()[0].asnumpy()
         activations.append("identity" if layer.act is None else layer.act._act_type)
+    # That codes are taken from that of an empty row is a matter of the last layer's constants.
+    last = f"{len(activations) - 1}"
+    empty = net.empty_code(net.decoder.weight.list_ctx()[0]).asnumpy()[0]
+    weights[f"bias{last}"] = weights[f"bias{last}"] - weights[f"weight{last}"] @ empty
     counted = net.typical_count is not None or net.scaling is not None
-    masked = counted and not recommender.inputs_.positive
+    masked = counted and not member.inputs.positive
     return Formula(
         weights,
         activations,

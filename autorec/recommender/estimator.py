@@ -18,26 +18,25 @@ from scipy.sparse import csr_matrix
 from .._arrays import Floats, Integers
 from .._bounds import real, whole
 from .._fitted import Fitted
-from .._mxnet import from_any_thread, mx, numpy_semantics
+from .._mxnet import from_any_thread, numpy_semantics
 from ..compute.devices import contexts
 from ..data import ids
-from ..data.interactions import Interactions
+from ..data.interactions import Interactions, View, rows_of
 from ..data.ratings import Nonpositive, Ratings
 from ..data.reading import as_ratings
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError, RatingsError
 from ..evaluation.accuracy import Accuracy, accuracy
-from ..evaluation.prediction import predict_cells
+from ..evaluation.ensemble import Member, biases, known, predict_pairs
 from ..evaluation.ranking import Ranking, ranking
-from ..evaluation.top_items import best_items, hidden_codes, nearest
+from ..evaluation.top_items import best_items, nearest, vectors
 from ..model import AutoRec
-from ..scaling import Scaling
 from ..training.checkpoints import Checkpoint, Checkpoints
 from ..training.history import Epoch, History
-from ..training.loop import fit
-from ..training.pretraining import pretrain
+from .fitting import Fitting, Learned, cold_rating, learn
+from .id_maps import check_saveable
 from .presets import Parameters, preset_parameters
-from .saving import check_saveable, load, save
+from .saving import load, save
 from .settings_file import read_settings
 
 #: Of the parameters.
@@ -73,10 +72,16 @@ class Recommender(Fitted):
     ----------
     ratings_ : Ratings
         The training ratings, with the id maps, and what `update` brought.
-    inputs_ : Interactions
-        The same as the matrix whose rows the net gets.
-    net_ : AutoRec
-    history_ : History
+    members_ : tuple of Member
+        The nets, each with the matrix whose rows it gets and its weight: one, unless the view is
+        "both" or there are several `members`; those of the item view come first.
+    histories_ : tuple of History
+        Of each of these.
+    net_, inputs_, history_ : AutoRec, Interactions, History
+        Those of the first.
+    chosen_ : dict
+        What validation ratings, or those that `holdout` set aside, chose: epochs, and the weight of
+        the views. As parameters they make a fit to all ratings the one that was found best.
     scale_ : tuple of float
         Lowest and highest training rating.
 
@@ -89,9 +94,9 @@ class Recommender(Fitted):
     """
 
     ratings_: Ratings
-    inputs_: Interactions
-    net_: AutoRec
-    history_: History
+    members_: tuple[Member, ...]
+    histories_: tuple[History, ...]
+    chosen_: dict[str, Any]
     scale_: tuple[float, float]
 
     __signature__ = inspect.signature(Parameters)
@@ -153,6 +158,21 @@ class Recommender(Fitted):
         vars(self).update(parameters)
         return self
 
+    @property
+    def net_(self) -> AutoRec:
+        """The first net."""
+        return self.members_[0].net
+
+    @property
+    def inputs_(self) -> Interactions:
+        """The matrix whose rows the first net gets."""
+        return self.members_[0].inputs
+
+    @property
+    def history_(self) -> History:
+        """The history of the first net."""
+        return self.histories_[0]
+
     def __repr__(self) -> str:
         """Say what differs from the defaults and, once fitted, from what it learned."""
         usual = Parameters()
@@ -161,7 +181,7 @@ class Recommender(Fitted):
             for name, value in self.get_params().items()
             if value != getattr(usual, name)
         )
-        if "net_" not in vars(self):
+        if "members_" not in vars(self):
             return f"Recommender({chosen})"
         return (
             f"<Recommender({chosen}) fitted to {len(self.ratings_):,} ratings of "
@@ -204,65 +224,19 @@ class Recommender(Fitted):
         sign: Nonpositive = "keep" if parameters.any_sign else "error"
         ratings = as_ratings(ratings, nonpositive=sign)
         check_saveable(ratings)
-        train = Interactions.from_ratings(ratings, parameters.view)
-        parts = (None if part is None else _under(ratings, part) for part in (validation, test))
         chooser, held_out = (
-            None if part is None else Interactions.from_ratings(part, parameters.view)
-            for part in parts
+            None if part is None else _under(ratings, part) for part in (validation, test)
         )
-        if len(train) == 0:
-            raise ConfigurationError("There are no ratings to train on; give at least one.")
-        learned = copy.copy(self)
-        learned.ratings_, learned.inputs_ = ratings, train
-        learned.scale_ = float(ratings.values.min()), float(ratings.values.max())
-        typical = len(train) / len(train.rated_rows()) if parameters.normalise else None
-        scaling = Scaling.learned(train, parameters.ratings_in, parameters.ratings_out)
-        sigma, settings = parameters.init_sigma, parameters.settings()
-        common: dict[str, Any] = {
-            "init": mx.init.Normal(sigma) if sigma else mx.init.Xavier(),
-            "contexts": contexts(parameters.devices),
-            "seed": parameters.random_state,
-            "workers": workers,
-        }
-        if checkpoints is not None:
-            names = ("pretrain_epochs", "learning_rate") if parameters.pretrain_epochs else ()
-            before = {name: getattr(parameters, name) for name in names}
-            checkpoints = replace(checkpoints, facts={**checkpoints.facts, "pretraining": before})
-            resume = checkpoints.begin(resume) or False
-        start = None
-        if parameters.pretrain_epochs:
-            if not resume:
-                start = pretrain(
-                    parameters.sizes,
-                    train,
-                    num_epochs=parameters.pretrain_epochs,
-                    encoder_activation=parameters.encoder_activation,
-                    decoder_activation=parameters.decoder_activation,
-                    scale=learned.scale_,
-                    typical_count=typical,
-                    scaling=scaling,
-                    settings=settings,
-                    **common,
-                )
-            rate = parameters.finetuning_rate or parameters.learning_rate
-            settings = replace(settings, learning_rate=rate)
-        learned.net_ = learned.build_net(train.shape[1], typical, scaling)
-        learned.history_ = fit(
-            learned.net_,
-            train,
-            settings,
-            validation=chooser,
-            test=held_out,
-            clip=learned._clip(),
-            cold=learned._cold(),
-            start=start,
-            on_epoch=on_epoch,
-            checkpoints=checkpoints,
-            resume=resume,
-            **common,
-        )
-        self._adopt(learned)
+        how = Fitting(on_epoch, checkpoints, resume, workers)
+        found = learn(parameters, ratings, chooser, held_out, how)
+        self._take(found)
         return self
+
+    def _take(self, learned: Learned) -> None:
+        found = copy.copy(self)
+        for each in fields(learned):
+            setattr(found, f"{each.name}_", getattr(learned, each.name))
+        self._adopt(found)
 
     @from_any_thread
     def predict(
@@ -293,10 +267,7 @@ class Recommender(Fitted):
 
     def is_cold(self, users: object, items: object) -> NDArray[np.bool_]:
         """Return for each pair whether the user or the item has no training rating."""
-        rows, columns = self.ratings_.codes(users, items)
-        if self.view == "item":
-            rows, columns = columns, rows
-        return ~self.inputs_.known(rows, columns)
+        return ~known(self.members_, *self.ratings_.codes(users, items))
 
     @from_any_thread
     def recommend(
@@ -394,29 +365,47 @@ class Recommender(Fitted):
         RatingsError
             If the item is not in the table, or has no rating.
         """
-        whole("k", k, least=1)
-        (row,) = self.ratings_.item_codes([item])
-        where = contexts(self.devices)
-        if self.view == "item":
-            vectors, rated = (
-                hidden_codes(self.net_, self.inputs_, where, self.compute),
-                self.inputs_,
-            )
-        else:
-            vectors = self.net_.decoder.weight.data(where[0]).asnumpy()
-            rated = Interactions(self.inputs_.matrix.T.tocsr())
-        rows = rated.rated_rows()
-        if row not in rows:
-            raise RatingsError(f"Item {item!r} has no rating, so nothing is known to be like it.")
-        found, similarities = nearest(vectors, int(row), rows, k)
-        table = pd.DataFrame(
-            {
-                "rank": np.arange(len(found)) + 1,
-                "item": self.ratings_.item_ids[found],
-                "similarity": similarities,
-            }
-        )
+        (code,) = self.ratings_.item_codes([item])
+        table = self._similar("item", item, int(code), k)
         return self._with_titles(table, titles)
+
+    @from_any_thread
+    def similar_users(self, user: Any, k: int = 10) -> pd.DataFrame:
+        """Return the users whose vectors are most like a user's.
+
+        In the user view a user's vector is their code; in the item view it is the user's row of the
+        decoder's weights. The rest is as in `similar_items`.
+
+        Parameters
+        ----------
+        user : id
+        k : int
+
+        Returns
+        -------
+        DataFrame
+            Columns rank, user and similarity (the cosine, from -1 to 1).
+
+        Raises
+        ------
+        RatingsError
+            If the user is not in the table, or has no rating that a net knows.
+        """
+        (code,) = self.ratings_.user_codes([user])
+        return self._similar("user", user, int(code), k)
+
+    def _similar(self, kind: View, id_: Any, code: int, k: int) -> pd.DataFrame:
+        whole("k", k, least=1)
+        found = vectors(self.members_, kind, contexts(self.devices), self.compute)
+        if code not in found.rated:
+            raise RatingsError(
+                f"{kind.capitalize()} {id_!r} has no rating, so nothing is known to be like it."
+            )
+        codes, similarities = nearest(found.vectors, code, found.rated, k)
+        every = self.ratings_.item_ids if kind == "item" else self.ratings_.user_ids
+        return pd.DataFrame(
+            {"rank": np.arange(len(codes)) + 1, kind: every[codes], "similarity": similarities}
+        )
 
     @from_any_thread
     def evaluate(
@@ -471,9 +460,11 @@ class Recommender(Fitted):
         """Take new ratings in without training (fold-in): a row is just an input.
 
         In the item view the ratings of an item, known or new, are its row; in the user view those
-        of a user. They join the ratings of the table, and take the place of those of the same user
-        and item. The weights stay as they are, so what has no row cannot be folded in: a new user
-        in the item view, a new item in the user view. Fit again for these.
+        of a user; with both views either. They join the ratings of the table, and take the place of
+        those of the same user and item. The weights stay as they are, so what has no row cannot be
+        folded in: a new user in the item view, a new item in the user view; fit again for these.
+        With both views a new user is known to the net of the user view alone, by the items that it
+        was trained on, and a new item to that of the item view alone.
 
         Parameters
         ----------
@@ -489,22 +480,30 @@ class Recommender(Fitted):
         RatingsError
             If a rating is of a new user in the item view, or a new item in the user view.
         """
-        other = "user" if self.view == "item" else "item"
+        fixed = {"item": "user", "user": "item", "both": None}[self.view]
         any_sign = self.parameters.any_sign or (self.ratings_.values <= 0).any()
         sign: Nonpositive = "keep" if any_sign else "error"
         found = as_ratings(ratings, like=self.ratings_, nonpositive=sign)
-        merged = self.ratings_.joined(found, fixed=other)
-        self.ratings_, self.inputs_ = merged, Interactions.from_ratings(merged, self.view)
+        learned = copy.copy(self)
+        learned.ratings_ = merged = self.ratings_.joined(found, fixed=fixed)
+        learned.members_ = tuple(
+            replace(each, inputs=rows_of(merged, each.inputs)) for each in self.members_
+        )
+        self._adopt(learned)
         return self
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the model to a folder, see `saving.save`; return the folder."""
-        return save(self, Path(folder))
+        learned = Learned(**{each.name: getattr(self, f"{each.name}_") for each in fields(Learned)})
+        return save(self.parameters, learned, Path(folder))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], devices: str | None = None) -> Recommender:
         """Read a model that `save` wrote, see `saving.load`."""
-        return load(cls, Path(folder), devices)
+        parameters, learned = load(Path(folder), devices)
+        model = cls(**vars(parameters))
+        model._take(learned)
+        return model
 
     def _rows(self, users: object, k: int) -> NDArray[np.int64]:
         """Return the codes of the users to recommend to, everybody's by default."""
@@ -548,8 +547,8 @@ class Recommender(Fitted):
 
     def _best(self, users: Integers, k: int, exclude_seen: bool) -> Blocks:
         return best_items(
-            self.net_,
-            self.inputs_,
+            self.members_,
+            Interactions.from_ratings(self.ratings_, "user").matrix,
             users,
             k,
             contexts(self.devices),
@@ -559,33 +558,15 @@ class Recommender(Fitted):
 
     def _predict(self, users: Integers, items: Integers) -> NDArray[np.float32]:
         """Predict the ratings of pairs of codes; one below 0 is of an unknown id."""
-        rows, columns = (items, users) if self.view == "item" else (users, items)
-        predicted = self._fallback(rows, columns)
-        known = (users >= 0) & (items >= 0)
-        rows, columns = rows[known], columns[known]
-        shape = self.inputs_.shape
-        # A pair may repeat; the cells of a matrix do not.
-        cells, places = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
-        ones = np.ones(len(cells), dtype=np.float32)
-        matrix = csr_matrix((ones, np.divmod(cells, shape[1])), shape=shape)
-        predicted[known] = predict_cells(
-            self.net_,
-            self.inputs_,
-            Interactions(matrix, self.view),
+        return predict_pairs(
+            self.members_,
+            users,
+            items,
             contexts(self.devices),
-            clip=self._clip(),
-            cold=self._cold(),
+            clip=self.scale_ if self.clip else None,
+            cold=self.constant_cold_rating,
             compute=self.compute,
-        )[places]
-        return predicted
-
-    def _fallback(self, rows: Integers, columns: Integers) -> NDArray[np.float32]:
-        """Predict cells from what is known of one of row and column, or of neither."""
-        if self._cold() is not None:
-            return np.full(len(rows), self._cold(), dtype=np.float32)
-        assert self.net_.scaling is not None
-        found = self.net_.scaling.without_net(self.inputs_.matrix, rows, columns)
-        return found.clip(*self.scale_) if self.clip else found
+        )
 
     def _with_titles(self, table: pd.DataFrame, titles: Titles | None) -> pd.DataFrame:
         if titles is None:
@@ -599,30 +580,6 @@ class Recommender(Fitted):
                 by_code[place] = title
         return table.assign(title=by_code[self.ratings_.item_codes(table["item"])])
 
-    def build_net(
-        self, columns: int, typical_count: float | None, scaling: Scaling | None
-    ) -> AutoRec:
-        """Return a net of the shape that the parameters and the scale say, not yet initialised."""
-        return AutoRec(
-            self.num_hidden,
-            columns,
-            self.dropout,
-            input_dropout=self.input_dropout,
-            encoder_activation=self.encoder_activation,
-            decoder_activation=self.decoder_activation,
-            scale=self.scale_,
-            typical_count=typical_count,
-            scaling=scaling,
-        )
-
-    def _clip(self) -> tuple[float, float] | None:
-        return self.scale_ if self.clip else None
-
-    def _cold(self) -> float | None:
-        """The one prediction for all that is cold; None where it is not one."""
-        by_net = self.cold_rating is None and self.ratings_out != "raw"
-        return None if by_net else self.cold_prediction
-
     @property
     def cold_prediction(self) -> float:
         """What is predicted where neither user nor item has a training rating.
@@ -630,12 +587,13 @@ class Recommender(Fitted):
         Where `ratings_out` is "biases" and there is no `cold_rating`, what is known of one of the
         two is added.
         """
-        if self.cold_rating is not None:
-            return float(self.cold_rating)
-        scaling = self.net_.scaling
-        if scaling is not None and scaling.ratings_out != "raw":
-            return scaling.mean
-        return sum(self.scale_) / 2
+        constant = self.constant_cold_rating
+        return biases(self.members_)[0] if constant is None else constant
+
+    @property
+    def constant_cold_rating(self) -> float | None:
+        """What is predicted of all that is cold; None where what is known of it counts."""
+        return cold_rating(self.parameters, self.scale_)
 
 
 def _under(ratings: Ratings, part: object) -> Ratings:

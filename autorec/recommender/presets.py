@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Optional, Union
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Optional, Union
 
 from .._bounds import MOST_SEED
 from ..data.interactions import View
+from ..data.scaling import RatingsIn, RatingsOut
 from ..errors import ConfigurationError
-from ..scaling import RatingsIn, RatingsOut
 from ..training.settings import Settings, setting
+
+Views = Literal["item", "user", "both"]
+
+#: What both views have in common.
+_SHARED = {
+    *("view", "user_view", "user_weight", "members", "holdout"),
+    *("clip", "cold_rating", "devices", "random_state"),
+}
 
 _ACTIVATIONS = ("identity", "relu", "softrelu", "sigmoid", "softsign", "tanh")
 
@@ -21,8 +29,23 @@ class Parameters(Settings):
 
     Parameters
     ----------
-    view : {"item", "user"}
-        What a row is: "item" for I-AutoRec, "user" for U-AutoRec.
+    view : {"item", "user", "both"}
+        What a row is: "item" for I-AutoRec, "user" for U-AutoRec; "both" for one of each, whose
+        predictions are averaged.
+    user_view : mapping of str to object, optional
+        In the view "both": hyperparameters of the U-AutoRec that differ, by name. (All but view,
+        members, holdout, clip, cold_rating, devices and random_state may.)
+    user_weight : float, optional
+        In the view "both": how much the U-AutoRec's predictions count, from 0 to 1. By default the
+        weight that is best on the validation ratings, or on those that `holdout` sets aside.
+    members : int
+        Nets of each view, trained from the seeds random_state, random_state + 1, ..., whose
+        predictions are averaged.
+    holdout : float
+        The share of the training ratings, drawn at random, that is set aside to choose by: a first
+        run without them finds the number of epochs, at most `num_epochs`, and the weight of the
+        views; then all are trained on. 0 for no such run, except that a weight which is left open
+        takes a tenth. With validation ratings these choose instead, and there is one run.
     num_hidden, encoder_activation, decoder_activation, dropout, input_dropout
         See `AutoRec`.
     ratings_in, ratings_out
@@ -49,7 +72,21 @@ class Parameters(Settings):
         The seed of weights, order and dropout.
     """
 
-    view: View = setting("item", "What a row is: an item (I-AutoRec) or a user (U-AutoRec).")
+    view: Views = setting("item", "What a row is; both for a net of each view, averaged.")
+    user_view: Optional[Mapping[str, object]] = setting(
+        None, "For --view both: what differs in the user view, such as lr=0.005,epochs=60."
+    )
+    user_weight: Optional[float] = setting(
+        None, "For --view both: the share of the user view; none to choose it.", least=0, most=1
+    )
+    members: int = setting(1, "Nets of each view, from seeds in a row, averaged.", least=1)
+    holdout: float = setting(
+        0.0,
+        "The share of the training ratings that first chooses epochs and --user-weight, before "
+        "all are trained on.",
+        least=0,
+        below=1,
+    )
     num_hidden: Union[int, Sequence[int]] = setting(
         500, "Hidden units: 500, or 500,250,500 for a deep net.", flag="--hidden", least=1
     )
@@ -98,6 +135,40 @@ class Parameters(Settings):
         most=MOST_SEED,
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.user_view is None:
+            return
+        allowed = {each.name for each in fields(self)} - _SHARED
+        for name in self.user_view:
+            if name not in allowed:
+                raise ConfigurationError(
+                    f"user_view has {name!r}, which is no hyperparameter of its own; it may have "
+                    f"{', '.join(sorted(allowed))}."
+                )
+        own: dict[str, Any] = {**self.user_view, "user_view": None}
+        checked = replace(self, **own)
+        kept = {name: getattr(checked, name) for name in self.user_view}
+        object.__setattr__(self, "user_view", kept)
+
+    def of_view(self, view: View) -> Parameters:
+        """Return the hyperparameters of the nets of one view."""
+        own: dict[str, Any] = {"view": view, "user_view": None}
+        if view == "user" and self.view == "both":
+            own.update(self.user_view or {})
+        return replace(self, **own)
+
+    @property
+    def views(self) -> list[View]:
+        """The views that have nets."""
+        return ["item", "user"] if self.view == "both" else [self.view]
+
+    @property
+    def share_held_out(self) -> float:
+        """The share of the training ratings that is set aside to choose by."""
+        open_weight = self.view == "both" and self.user_weight is None
+        return self.holdout or (0.1 if open_weight else 0.0)
+
     @property
     def any_sign(self) -> bool:
         """Whether ratings of 0 and below are as good as any, since the net is given no raw one."""
@@ -135,6 +206,15 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The paper's model; rows, weights and their decay treated as predicts best.
     "best": {**_PAPER, "normalise": True, "decay_power": 0.5, "averaging": 0.9},
 }
+
+
+def planned_epochs(parameters: Parameters) -> int:
+    """Return the epochs of all runs that a fit makes, at most."""
+    runs = [
+        parameters.of_view(view).num_epochs * (parameters.members + bool(parameters.share_held_out))
+        for view in parameters.views
+    ]
+    return sum(runs)
 
 
 def preset_parameters(name: str, **changes: Any) -> Parameters:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._arrays import AnyArray, Ids
 from .._environment import versions
-from .._mxnet import from_any_thread, mx
+from .._mxnet import Array, Context, from_any_thread, mx
 from .._mxnet import np as mxnp
 from .._storage.folders import MODEL, check_place, locked, read_folder, write_folder
 from .._storage.npz import stored_arrays, write_npz
@@ -22,12 +20,13 @@ from .._storage.params import StoredParameter, stored_params, write_params
 from ..compute.devices import contexts
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
-from ..errors import ConfigurationError, ModelError, RatingsError
-from ..scaling import RatingsIn, RatingsOut, Scaling
+from ..data.scaling import RatingsIn, RatingsOut, Scaling
+from ..errors import ConfigurationError, ModelError
+from ..evaluation.ensemble import Member
 from ..training.history import History
-
-if TYPE_CHECKING:
-    from .estimator import Recommender
+from .fitting import Learned, build_net
+from .id_maps import check_saveable, listed, restored
+from .presets import Parameters
 
 #: What comes of content that is not what it should be.
 _WRONG = LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
@@ -38,7 +37,7 @@ _SCALING, _COLUMNS = ("mean", "spread", "residual_spread"), ("column_biases", "r
 
 
 @from_any_thread
-def save(model: Recommender, folder: Path) -> Path:
+def save(parameters: Parameters, learned: Learned, folder: Path) -> Path:
     """Write a fitted recommender to a folder, in the place of a model that is there.
 
     The folder holds the weights in Gluon's format, the ratings, without which nothing can be
@@ -46,7 +45,8 @@ def save(model: Recommender, folder: Path) -> Path:
 
     Parameters
     ----------
-    model : Recommender
+    parameters : Parameters
+    learned : Learned
     folder : Path
 
     Returns
@@ -56,25 +56,31 @@ def save(model: Recommender, folder: Path) -> Path:
 
     Raises
     ------
-    NotFittedError
-        If the model is not fitted.
     ModelError
         If the folder holds something else, or another process keeps writing to it.
     RatingsError, ConfigurationError
         See `check_saveable`.
     """
-    ratings: Ratings = model.ratings_
-    scaling: Scaling | None = model.net_.scaling
+    ratings = learned.ratings
     check_saveable(ratings)
     body = {
-        "config": vars(model.parameters),
-        "scale": list(model.scale_),
-        "typical_count": model.net_.typical_count,
-        "scaling": None if scaling is None else {name: getattr(scaling, name) for name in _SCALING},
-        "users": _listed(ratings.user_ids),
-        "items": _listed(ratings.item_ids),
+        "config": vars(parameters),
+        "scale": list(learned.scale),
+        "nets": [
+            {
+                "view": member.inputs.view,
+                "weight": member.weight,
+                "columns": member.inputs.shape[1],
+                "typical_count": member.net.typical_count,
+                "scaling": _numbers(member.net.scaling),
+                "history": [asdict(epoch) for epoch in history],
+            }
+            for member, history in zip(learned.members, learned.histories)
+        ],
+        "chosen": learned.chosen,
+        "users": listed(ratings.user_ids),
+        "items": listed(ratings.item_ids),
         "sha256_ratings": ratings.checksum(),
-        "history": [asdict(epoch) for epoch in model.history_],
         "versions": versions(),
     }
     arrays: dict[str, AnyArray] = {
@@ -84,10 +90,7 @@ def save(model: Recommender, folder: Path) -> Path:
     }
     if ratings.times is not None:
         arrays["times"] = ratings.times
-    parameters = model.net_._collect_params_with_prefix().items()
-    weights = {name: parameter.list_data()[0] for name, parameter in parameters}
-    if scaling is not None:
-        weights.update({f"scaling.{name}": mxnp.array(getattr(scaling, name)) for name in _COLUMNS})
+    weights = weights_of(learned.members)
     files = {
         "weights.params": lambda file: write_params(file, weights),
         "ratings.npz": lambda file: write_npz(file, arrays, packed=True),
@@ -100,15 +103,13 @@ def save(model: Recommender, folder: Path) -> Path:
 
 
 @from_any_thread
-def load(cls: type[Recommender], folder: Path, devices: str | None = None) -> Recommender:
+def load(folder: Path, devices: str | None = None) -> tuple[Parameters, Learned]:
     """Read a recommender that `save` wrote.
 
     What is in the folder may be a stranger's: all of it is checked before it is used.
 
     Parameters
     ----------
-    cls : type
-        `Recommender`.
     folder : Path
     devices : str, optional
         See `contexts`; by default those that it was fitted on, the CPU where they are not.
@@ -120,7 +121,7 @@ def load(cls: type[Recommender], folder: Path, devices: str | None = None) -> Re
     """
     with read_folder(folder, MODEL) as (body, files):
         try:
-            return _restored(cls, body, files, devices)
+            return _restored(body, files, devices)
         except ConfigurationError:
             raise
         except _WRONG as error:
@@ -128,75 +129,96 @@ def load(cls: type[Recommender], folder: Path, devices: str | None = None) -> Re
             raise ModelError(f"{folder} does not hang together ({reason}).") from error
 
 
-def check_saveable(ratings: Ratings) -> None:
-    """Refuse, before any training, what could not be saved afterwards.
-
-    Parameters
-    ----------
-    ratings : Ratings
-
-    Raises
-    ------
-    RatingsError
-        If an id would not come back from a file as it is: it is not a number, text or a time.
-    """
-    for kind, ids in (("user", ratings.user_ids), ("item", ratings.item_ids)):
-        for each in ids if _form(ids) == "object" else ids[~_is_finite(ids)]:
-            if not _is_plain(each):
-                raise RatingsError(
-                    f"The {kind} {each!r:.60} ({type(each).__name__}) is an id that no saved model "
-                    "can hold; use numbers or text, str(id) for example."
-                )
-        if len(set(ids.tolist())) != len(ids):
-            raise RatingsError(f"A {kind} is there twice; give each an id of its own.")
-
-
 def _restored(
-    cls: type[Recommender], body: Any, files: Mapping[str, IO[bytes]], devices: str | None
-) -> Recommender:
+    body: Any, files: Mapping[str, IO[bytes]], devices: str | None
+) -> tuple[Parameters, Learned]:
     try:
-        model = cls(**body["config"])
+        parameters = Parameters(**body["config"])
     except ConfigurationError as error:
         raise ValueError(str(error)) from error
     if devices is not None:
-        model.set_params(devices=devices)
-    where = contexts(model.devices)
-    model.history_ = History.from_rows(body["history"])
-    if not model.history_.epochs:
-        raise ValueError("it has no epochs")
+        parameters = replace(parameters, devices=devices)
+    where = contexts(parameters.devices)
     for name, version in body["versions"].items():
         if not isinstance(version, str):
             raise ValueError(f"the version of {name} is no text")
     low, high = map(_number, body["scale"])
     if low > high:
         raise ValueError("its scale is upside down")
-    model.scale_ = low, high
-    count = body["typical_count"]
+    ratings = _ratings(files["ratings.npz"], restored(body["users"]), restored(body["items"]))
+    if ratings.checksum() != body["sha256_ratings"]:
+        raise ValueError("the ratings are not those of the manifest")
+    if len(Interactions.from_ratings(ratings)) != len(ratings):
+        raise ValueError("it has two ratings of one item by one user")
+    weights = stored_params(files["weights.params"])
+    nets = body["nets"] if "nets" in body else [_single(body, parameters, ratings)]
+    views = [view for view in parameters.views for _ in range(parameters.members)]
+    if [each["view"] for each in nets] != views:
+        raise ValueError("its nets are not those of its parameters")
+    members, histories = [], []
+    for n, described in enumerate(nets):
+        prefix = f"{n}." if len(nets) > 1 else ""
+        own = {
+            name[len(prefix) :]: each for name, each in weights.items() if name.startswith(prefix)
+        }
+        history = History.from_rows(described["history"])
+        if not history.epochs:
+            raise ValueError("it has no epochs")
+        histories.append(history)
+        members.append(_member(ratings, (low, high), parameters, described, own, where))
+    if len(weights_of(members)) != len(weights):
+        raise ValueError("it has weights of no net")
+    if abs(sum(each.weight for each in members) - 1) > 1e-6:
+        raise ValueError("the weights of its nets are not 1 together")
+    chosen = _chosen(body.get("chosen", {}))
+    return parameters, Learned(ratings, (low, high), tuple(members), tuple(histories), chosen)
+
+
+def _single(body: Any, parameters: Parameters, ratings: Ratings) -> dict[str, Any]:
+    """Return the description of the one net that manifests before had."""
+    return {
+        "view": parameters.view,
+        "weight": 1.0,
+        "columns": ratings.num_users if parameters.view == "item" else ratings.num_items,
+        "typical_count": body["typical_count"],
+        "scaling": None,
+        "history": body["history"],
+    }
+
+
+def _member(
+    ratings: Ratings,
+    scale: tuple[float, float],
+    parameters: Parameters,
+    described: Mapping[str, Any],
+    weights: Mapping[str, StoredParameter],
+    where: Sequence[Context],
+) -> Member:
+    """Return a net as it is described, on some devices."""
+    view = described["view"]
+    count, columns, weight = (described[name] for name in ("typical_count", "columns", "weight"))
     if count is not None and _number(count) <= 0:
         raise ValueError("its typical count is not above 0")
-    model.ratings_ = _ratings(files["ratings.npz"], _ids(body["users"]), _ids(body["items"]))
-    if model.ratings_.checksum() != body["sha256_ratings"]:
-        raise ValueError("the ratings are not those of the manifest")
-    model.inputs_ = Interactions.from_ratings(model.ratings_, model.view)
-    if len(model.inputs_) != len(model.ratings_):
-        raise ValueError("it has two ratings of one item by one user")
-    columns = model.inputs_.shape[1]
-    weights = stored_params(files["weights.params"])
-    wanted = _shapes(model.num_hidden, columns)
-    scaled = not model.ratings_in == model.ratings_out == "raw"
-    if scaled:
-        wanted.update({f"scaling.{name}": (columns,) for name in _COLUMNS})
+    if not 0 <= _number(weight) <= 1:
+        raise ValueError("a weight is not from 0 to 1")
+    every = Interactions.from_ratings(ratings, view)
+    if type(columns) is not int or not 0 < columns <= every.shape[1]:
+        raise ValueError("it has not the columns that it learned from")
+    inputs = Interactions(every.matrix[:, :columns], view)
+    own = parameters.of_view(view)
+    scaled = not own.ratings_in == own.ratings_out == "raw"
+    wanted = _shapes(own.num_hidden, columns, scaled)
     if {name: stored.shape for name, stored in weights.items()} != wanted:
         raise ValueError("the weights are not of the net's shapes")
-    scaling = _scaling(model, body["scaling"], weights) if scaled else None
-    model.net_ = model.build_net(columns, count, scaling)
+    scaling = _scaling(own, described["scaling"], weights) if scaled else None
+    net = build_net(own, columns, scale, count, scaling)
     # Gradients take as much memory as the weights, and a loaded net is not trained on.
-    model.net_.collect_params().setattr("grad_req", "null")
-    for name, parameter in model.net_._collect_params_with_prefix().items():
+    net.collect_params().setattr("grad_req", "null")
+    for name, parameter in net._collect_params_with_prefix().items():
         parameter.shape = weights[name].shape
         parameter.initialize(mx.init.Zero(), ctx=where)
         parameter.set_data(mxnp.array(weights[name].read()))
-    return model
+    return Member(net, inputs, float(weight))
 
 
 def _ratings(file: IO[bytes], user_ids: Ids, item_ids: Ids) -> Ratings:
@@ -220,7 +242,9 @@ def _ratings(file: IO[bytes], user_ids: Ids, item_ids: Ids) -> Ratings:
     return ratings
 
 
-def _shapes(num_hidden: int | Sequence[int], columns: int) -> dict[str, tuple[int, ...]]:
+def _shapes(
+    num_hidden: int | Sequence[int], columns: int, scaled: bool
+) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a net's parameters by name."""
     sizes = [num_hidden] if isinstance(num_hidden, int) else list(num_hidden)
     single = len(sizes) == 1
@@ -228,93 +252,51 @@ def _shapes(num_hidden: int | Sequence[int], columns: int) -> dict[str, tuple[in
     shapes: dict[str, tuple[int, ...]] = {}
     for name, inside, outside in zip(names, [columns, *sizes], [*sizes, columns]):
         shapes.update({f"{name}.weight": (outside, inside), f"{name}.bias": (outside,)})
+    if scaled:
+        shapes.update({f"scaling.{name}": (columns,) for name in _COLUMNS})
     return shapes
 
 
-def _scaling(model: Recommender, numbers: Any, weights: Mapping[str, StoredParameter]) -> Scaling:
+def weights_of(members: Sequence[Member]) -> dict[str, Array]:
+    """Return all that is to be kept of nets in arrays, by name: a number before that of each of
+    several nets."""
+    found: dict[str, Array] = {}
+    for n, member in enumerate(members):
+        prefix, net = f"{n}." if len(members) > 1 else "", member.net
+        for name, parameter in net._collect_params_with_prefix().items():
+            found[prefix + name] = parameter.list_data()[0]
+        for name in () if net.scaling is None else _COLUMNS:
+            found[f"{prefix}scaling.{name}"] = mxnp.array(getattr(net.scaling, name))
+    return found
+
+
+def _numbers(scaling: Scaling | None) -> dict[str, float] | None:
+    return None if scaling is None else {name: getattr(scaling, name) for name in _SCALING}
+
+
+def _chosen(found: Any) -> dict[str, Any]:
+    """Return what validation chose, which are parameters."""
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise ValueError("what was chosen is no mapping")
+    try:
+        Parameters(**found)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+    return found
+
+
+def _scaling(own: Parameters, numbers: Any, weights: Mapping[str, Any]) -> Scaling:
     found = {name: _number(numbers[name]) for name in _SCALING}
     if found["spread"] <= 0 or found["residual_spread"] <= 0:
         raise ValueError("a spread is not above 0")
     columns = {name: weights[f"scaling.{name}"].read() for name in _COLUMNS}
     if not all(np.isfinite(each).all() for each in columns.values()):
         raise ValueError("a bias is no finite number")
-    kinds: tuple[RatingsIn, RatingsOut] = model.ratings_in, model.ratings_out
-    spreads = found["mean"], found["spread"], found["residual_spread"]
-    return Scaling(*kinds, *spreads, *(columns[name] for name in _COLUMNS))
+    kinds: tuple[RatingsIn, RatingsOut] = own.ratings_in, own.ratings_out
+    return Scaling(*kinds, found["mean"], found["spread"], found["residual_spread"], **columns)
 
 
 def _number(value: object) -> float:
     if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
         raise ValueError(f"{value!r:.60} is no finite number")
     return float(value)
-
-
-def _form(ids: Ids) -> str:
-    """Return the type that all ids are of, as NumPy writes it; else "object"."""
-    form = ids.dtype.newbyteorder("<").str
-    return form if _FORMS.fullmatch(form) else "object"
-
-
-_FORMS = re.compile(r"[<|]([iu][1248]|f[248]|b1|M8\[(ns|us|ms|s|m|h|D|W|M|Y)\])")
-
-
-def _is_finite(ids: Ids) -> NDArray[np.bool_]:
-    finite: NDArray[np.bool_] = np.isfinite(ids)
-    return finite
-
-
-def _is_plain(each: Any) -> bool:
-    """Return whether an id comes back from JSON as it is: a finite number, or whole text."""
-    plain = each.item() if isinstance(each, np.generic) else each
-    if isinstance(plain, str):
-        return _is_text(plain)
-    whole = type(plain) in (bool, int) or (type(plain) is float and math.isfinite(plain))
-    return whole and str(plain) == str(each) and abs(plain) < 2**192
-
-
-def _is_text(text: str) -> bool:
-    """Return whether a text can be written, as one with half a character cannot."""
-    try:
-        return bool(text.encode() or True)
-    except UnicodeEncodeError:
-        return False
-
-
-def _listed(ids: Ids) -> dict[str, object]:
-    """Return ids for JSON, and the type that makes them the same again."""
-    form = _form(ids)
-    if form != "object":
-        same = ids.astype(form, copy=False)
-        return {"type": form, "ids": (same.view("<i8") if "M" in form else same).tolist()}
-    # An array of objects may hold NumPy's numbers, which JSON does not know.
-    plain = [each.item() if isinstance(each, np.generic) else each for each in ids.tolist()]
-    return {"type": form, "ids": plain}
-
-
-def _ids(stored: Any) -> Ids:
-    """Return ids from what `_listed` made of them, or from the list that 0.1.0 wrote.
-
-    Raises
-    ------
-    ValueError
-        If they cannot have been ids.
-    """
-    typed = isinstance(stored, dict)
-    form, listed = (stored["type"], stored["ids"]) if typed else ("", stored)
-    if not set(map(type, listed)) <= {int, float, bool, str} or len(set(listed)) != len(listed):
-        raise ValueError("its ids are not numbers and text, or one is there twice")
-    if not all(_is_text(each) for each in listed if isinstance(each, str)):
-        raise ValueError("an id is no whole text")
-    if form == "object" or (not typed and any(isinstance(each, str) for each in listed)):
-        # NumPy would make text of the numbers among text.
-        ids = np.empty(len(listed), dtype=object)
-        ids[:] = listed
-        return ids
-    if not typed:
-        return np.asarray(listed)
-    if not isinstance(form, str) or not _FORMS.fullmatch(form):
-        raise ValueError("its ids are of an unknown type")
-    ids = np.array(listed, "<i8" if "M" in form else form)
-    if ids.tolist() != listed:
-        raise ValueError("its ids are not of their type")
-    return ids.view(form) if "M" in form else ids

@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +186,12 @@ class Checkpoints:
             return {}
         matches = [(_NAME.fullmatch(path.name), path) for path in self.folder.iterdir()]
         return {int(match[1]): path for match, path in matches if match}
+
+    def of_parts(self) -> list[Checkpoints]:
+        """Return the same for each folder within that is of one of several nets, by name."""
+        inside = sorted(self.folder.glob("**/")) if self.folder.is_dir() else []
+        found = (replace(self, folder=each) for each in inside if each != self.folder)
+        return [each for each in found if each.epochs()]
 
     def latest(self) -> Checkpoint | None:
         """Return the latest checkpoint that is whole; None where there is none at all.

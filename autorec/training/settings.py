@@ -8,7 +8,7 @@ is compared by, metrics.json and a model's manifest all come from the fields dec
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Literal, Optional, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -169,6 +169,10 @@ def checked(declared: Field[object], kind: object, value: object) -> object:
         If it is out of bounds or of another type.
     """
     rules = declared.metadata
+    if kind == Optional[Mapping[str, object]]:
+        if value is not None and not isinstance(value, Mapping):
+            raise _refused(declared, "must be a mapping of names to values", value)
+        return value
     if get_origin(kind) is Union:  # int | Sequence[int], or with None
         if value is None and type(None) in get_args(kind):
             return None

@@ -38,20 +38,22 @@ def one_layer():
 
 
 def test_the_symbol_is_loaded_by_gluon(recommender, tmp_path):
-    symbol, weights, ids = export(recommender, tmp_path, "symbol")
-    mask = json.loads(ids.read_text())["mask"]
-    with pytest.warns(UserWarning, match="Cannot decide type"):
-        block = gluon.SymbolBlock.imports(
-            str(symbol), ["ratings", "mask"] if mask else ["ratings"], str(weights)
+    *files, ids = export(recommender, tmp_path, "symbol")
+    nets = json.loads(ids.read_text())["nets"]
+    assert len(nets) == len(recommender.members_) == len(files) / 2
+    for net, member, symbol, weights in zip(nets, recommender.members_, files[::2], files[1::2]):
+        mask, inputs = net["mask"], member.inputs
+        with pytest.warns(UserWarning, match="Cannot decide type"):
+            block = gluon.SymbolBlock.imports(
+                str(symbol), ["ratings", "mask"] if mask else ["ratings"], str(weights)
+            )
+        rows = numpy.arange(inputs.shape[0])  # that without ratings too
+        ratings, rated = (mx.np.array(of(rows)) for of in (inputs.dense, inputs.mask))
+        numpy.testing.assert_allclose(
+            block(*[ratings, rated][: 1 + mask]).asnumpy(),
+            member.net(ratings, rated).asnumpy(),
+            atol=1e-5,
         )
-    inputs = recommender.inputs_
-    rows = numpy.arange(inputs.shape[0])  # that without ratings too
-    ratings, rated = (mx.np.array(of(rows)) for of in (inputs.dense, inputs.mask))
-    numpy.testing.assert_allclose(
-        block(*[ratings, rated][: 1 + mask]).asnumpy(),
-        recommender.net_(ratings, rated).asnumpy(),
-        atol=1e-5,
-    )
 
 
 @pytest.mark.parametrize("format", FILES)
@@ -59,29 +61,39 @@ def test_what_is_written(format, recommender, tmp_path):
     need(format)
     folder = tmp_path / "new" / "export"
     written = export(recommender, folder, format)
-    assert written == [folder / name for name in [*FILES[format], "ids.json"]]
+    nets = recommender.members_
+    names = [f"{net.inputs.view}-{n % recommender.members}" for n, net in enumerate(nets)]
+    names = names if len(nets) > 1 else ["model"]
+    files = [each.replace("model", name) for name in names for each in FILES[format]]
+    assert written == [folder / name for name in [*files, "ids.json"]]
     assert sorted(folder.iterdir()) == sorted(written)
     assert export(recommender, str(folder), format) == written  # in the place of those
     ids = json.loads((folder / "ids.json").read_text())
     ids.pop("about")
     ratings, normalise = recommender.ratings_, recommender.normalise
-    item_view = recommender.view == "item"
+    described = ids.pop("nets")
+    for net, name, found in zip(nets, names, described):
+        scaling, item_view = found.pop("scaling"), net.inputs.view == "item"
+        assert (scaling is not None) == (net.net.scaling is not None)
+        if scaling is not None:
+            assert scaling["mean"] == pytest.approx(ratings.values.mean())
+        assert found == {
+            "name": name,
+            "weight": net.weight,
+            "view": net.inputs.view,
+            "rows": "items" if item_view else "users",
+            "columns": "users" if item_view else "items",
+            "num_columns": ratings.num_users if item_view else ratings.num_items,
+            "normalise": net.net.typical_count if normalise else None,
+            "mask": bool((normalise or net.net.scaling) and (ratings.values <= 0).any()),
+        }
     knows = recommender.ratings_out != "raw"
-    scaling = ids.pop("scaling")
-    assert (scaling is not None) == (recommender.net_.scaling is not None)
-    if scaling is not None:
-        assert scaling["mean"] == pytest.approx(ratings.values.mean())
     assert ids == {
-        "format_version": 1,
-        "view": recommender.view,
-        "rows": "items" if item_view else "users",
-        "columns": "users" if item_view else "items",
+        "format_version": 2,
         "scale": [ratings.values.min(), ratings.values.max()],
         "clip": recommender.clip,
-        # Where outputs are added to means the model itself knows.
+        # Where outputs are added to means the models themselves know.
         "cold_prediction": None if knows else recommender.cold_prediction,
-        "normalise": recommender.net_.typical_count if normalise else None,
-        "mask": bool((normalise or recommender.net_.scaling) and (ratings.values <= 0).any()),
         "users": ratings.user_ids.tolist(),
         "items": ratings.item_ids.tolist(),
     }

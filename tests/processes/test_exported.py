@@ -32,8 +32,8 @@ BEFORE = """
 ids = json.load(open("ids.json"))
 frame = pd.read_csv("ratings.csv")
 places = {kind: pd.Index(ids[f"{kind}s"]).get_indexer(frame[kind]) for kind in ("user", "item")}
-cells = tuple(places[ids[kind][:-1]] for kind in ("rows", "columns"))
-shape = len(ids[ids["rows"]]), len(ids[ids["columns"]])
+cells = places["user"], places["item"]
+shape = len(ids["users"]), len(ids["items"])
 ratings, rated = np.zeros(shape, dtype="float32"), np.zeros(shape, dtype=bool)
 ratings[cells], rated[cells] = frame["rating"], True
 """
@@ -41,13 +41,25 @@ ratings[cells], rated[cells] = frame["rating"], True
 ONNX = """
 import onnxruntime
 
-session = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
-feeds = {"ratings": ratings, "mask": rated.astype("float32")}
-feeds = {each.name: feeds[each.name] for each in session.get_inputs()}
-assert ("mask" in feeds) == ids["mask"]
-(predictions,) = session.run(["predictions"], feeds)
-one = {name: value[:1] for name, value in feeds.items()}  # a batch of any size
-assert np.allclose(session.run(["predictions"], one)[0], predictions[:1], atol=1e-5)
+total, weights, alone = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+for net in ids["nets"]:
+    turned = [each.T if net["view"] == "item" else each
+              for each in (ratings, rated, total, weights, alone)]
+    rows, there, sums, shares, own = (each[:, : net["num_columns"]] for each in turned)
+    session = onnxruntime.InferenceSession(
+        net["name"] + ".onnx", providers=["CPUExecutionProvider"]
+    )
+    feeds = {"ratings": rows, "mask": there.astype("float32")}
+    feeds = {each.name: feeds[each.name] for each in session.get_inputs()}
+    assert ("mask" in feeds) == net["mask"]
+    (found,) = session.run(["predictions"], feeds)
+    one = {name: value[:1] for name, value in feeds.items()}  # a batch of any size
+    assert np.allclose(session.run(["predictions"], one)[0], found[:1], atol=1e-5)
+    known = there.any(axis=1)[:, None] & there.any(axis=0)
+    sums += net["weight"] * known * found
+    shares += net["weight"] * known
+    own[...] = found  # which of a cold row or column is what outputs are added to
+predictions = np.where(weights > 0, total / np.maximum(weights, 1e-9), alone)
 """
 
 AFTER = """
@@ -58,8 +70,6 @@ if ids["clip"]:
 if ids["cold_prediction"] is not None:
     predictions[~known] = ids["cold_prediction"]
 scores[~known] = -np.inf
-if ids["rows"] == "items":
-    predictions, scores = predictions.T, scores.T
 best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
 json.dump([predictions.astype(float).tolist(), best.tolist()], open("answer.json", "w"))
 """

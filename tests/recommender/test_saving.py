@@ -31,6 +31,7 @@ VARIANTS = {
     "best": {"normalise": True, "averaging": 0.5, "decay_power": 0.5, "clip": True},
     "in any unit": {"ratings_in": "shifted", "ratings_out": "biases"},
     "residuals": {"ratings_in": "biases", "ratings_out": "biases", "view": "user"},
+    "both views": {"view": "both", "user_weight": 0.3, "members": 2, "ratings_out": "biases"},
     "bounded, user view": {"view": "user", "decoder_activation": "sigmoid", "cold_rating": 3.0},
 }
 
@@ -138,7 +139,7 @@ def test_users_that_are_true_or_false_come_back_so(tmp_path):
 )
 def test_ids_that_could_not_be_saved_are_refused_before_training(ids, kind, monkeypatch):
     monkeypatch.setattr(
-        "autorec.recommender.estimator.fit", lambda *_, **__: pytest.fail("it was trained")
+        "autorec.recommender.fitting.fit", lambda *_, **__: pytest.fail("it was trained")
     )
     column = pd.Series(
         [ids[i] for i in (0, 0, 1, 1, 2)], dtype=None if kind == "float64" else object
@@ -367,7 +368,8 @@ def test_a_newer_format_and_a_manifest_that_lies_are_refused(copy):
     original = json.loads(text)
     body, named = original["body"], original["files"]
     evil = {**named, "weights.params": {**named["weights.params"], "file": "../etc/passwd"}}
-    epoch = body["history"][0]
+    (net,) = body["nets"]
+    epoch = net["history"][0]
     for changes, reason in [
         ({"format_version": 3}, "in format 3, and this autorec reads formats 1 and 2"),
         ({"config": {**body["config"], "colour": 1}}, "hang together.*colour"),
@@ -379,10 +381,20 @@ def test_a_newer_format_and_a_manifest_that_lies_are_refused(copy):
         ({"items": {**body["items"], "ids": [[], {}]}}, "not numbers and text"),
         ({"items": {**body["items"], "ids": ["x"] * 12}}, "is there twice"),
         ({"items": 5}, "hang together"),
-        ({"history": []}, "it has no epochs"),
-        ({"history": [{**epoch, "seconds": "1"}]}, "epoch 1 of the history is none"),
+        ({"nets": [{**net, "history": []}]}, "it has no epochs"),
+        ({"nets": [{**net, "history": [{**epoch, "seconds": "1"}]}]}, "epoch 1 of the history is"),
+        ({"nets": [{**net, "typical_count": -1}]}, "typical count"),
+        ({"nets": [{**net, "weight": 0.5}]}, "not 1 together"),
+        ({"nets": [{**net, "weight": 2}]}, "a weight is not from 0 to 1"),
+        ({"nets": [{**net, "columns": 10**9}]}, "the columns that it learned from"),
+        ({"nets": [{**net, "columns": 3}]}, "not of the net's shapes"),
+        ({"nets": [{**net, "view": "user"}]}, "not those of its parameters"),
+        ({"nets": [net, net]}, "not those of its parameters"),
+        ({"nets": []}, "not those of its parameters"),
+        ({"chosen": {"colour": 1}}, "hang together"),
+        ({"chosen": {"num_epochs": -1}}, "hang together.*num_epochs"),
+        ({"config": {**body["config"], "ratings_out": "mean"}}, "not of the net's shapes"),
         ({"scale": [5, 1]}, "upside down"),
-        ({"typical_count": -1}, "typical count"),
         ({"versions": ["x"]}, "hang together"),
         ({"body": [[[]]]}, "hang together"),
         ({"files": evil}, "no file of a model"),

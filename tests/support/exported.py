@@ -28,6 +28,21 @@ VARIANTS = {
         "decoder_activation": "softrelu",
     },
     "centred to raw": {"ratings_in": "mean", "ratings_out": "raw"},
+    "both views": {
+        "view": "both",
+        "user_weight": 0.3,
+        "clip": True,
+        "user_view": {"num_hidden": 4},
+    },
+    "both, any unit": {
+        "view": "both",
+        "user_weight": 0.6,
+        "members": 2,
+        "normalise": True,
+        "ratings_in": "shifted",
+        "ratings_out": "biases",
+    },
+    "zeros, three": {"members": 3, "ratings_in": "mean", "ratings_out": "mean"},
 }
 
 USERS, ITEMS = 12, 17

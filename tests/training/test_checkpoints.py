@@ -142,7 +142,7 @@ def test_a_deep_net_is_not_pretrained_again(tmp_path, monkeypatch):
 
     with pytest.raises(StopError):
         Recommender(**model).fit(ratings, on_epoch=on_epoch, checkpoints=checkpoints, resume=True)
-    monkeypatch.setattr("autorec.recommender.estimator.pretrain", None)
+    monkeypatch.setattr("autorec.recommender.fitting.pretrain", None)
     result = Recommender(**model).fit(ratings, checkpoints=checkpoints, resume=True)
     assert_same(weights(expected.net_), weights(result.net_), 0)
     for change in ({"pretrain_epochs": 3}, {"learning_rate": 0.1}):
