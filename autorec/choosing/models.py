@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Union, get_args
+from typing import Any, get_args
 
 import numpy
 from numpy.typing import NDArray
@@ -15,22 +15,18 @@ from ..baselines.bayesian import BayesianMF
 from ..baselines.factorisation import BiasedMF
 from ..baselines.means import BiasedMeans, Means
 from ..baselines.predictor import Predictor
-from ..data.interactions import View
 from ..data.ratings import Ratings
 from ..data.splits import random_split
 from ..errors import ConfigurationError
 from ..recommender.estimator import Recommender
-from ..recommender.presets import PRESETS, preset_parameters
+from ..recommender.presets import PRESETS, Views
 from ..recommender.settings_file import read_settings
-
-#: Those whose epochs can be chosen.
-Trained = Union[Recommender, BiasedMF]
 
 #: The share of the training ratings by which the epoch is chosen, and the epochs without a better
 #: one that end that.
 HELD_OUT, PATIENCE = 0.1, 10
 
-VIEWS: tuple[str, ...] = get_args(View)
+VIEWS: tuple[str, ...] = get_args(Views)
 
 _MF: Mapping[str, Any] = {
     "num_factors": 50,
@@ -42,47 +38,39 @@ _MF: Mapping[str, Any] = {
 
 @dataclass(eq=False)
 class EpochChosen:
-    """A model whose number of epochs is chosen on a tenth of the training ratings.
+    """Matrix factorisation whose epochs are chosen on a tenth of the training ratings.
 
-    Then it is trained anew on all of them.
+    Then it is trained anew on all of them, as `Recommender` is by its ``holdout``.
 
     Parameters
     ----------
-    model : Recommender or BiasedMF
+    model : BiasedMF
         With the most epochs that there may be.
     seed : int
         Of the tenth.
     """
 
-    model: Trained
+    model: BiasedMF
     seed: int = 0
+    model_: BiasedMF = field(init=False, repr=False)
 
     def fit(self, ratings: Ratings) -> EpochChosen:
         """Choose the number of epochs, and train."""
-        settings = vars(self.model)
-        most, patience = settings["num_epochs"], settings["patience"]
-        learned, held_out = random_split(ratings, HELD_OUT, 1000 + self.seed)
-        try:
-            self._set(most, PATIENCE if patience is None else patience)
-            self.model.fit(learned, validation=held_out)
-            self._set(self.model.history_.best.epoch, None)
-            self.model.fit(ratings)
-        finally:
-            self._set(most, patience)
+        learned, held_out = random_split(ratings, HELD_OUT, self.seed)
+        trial = replace(self.model, patience=PATIENCE).fit(learned, validation=held_out)
+        model = replace(self.model, num_epochs=trial.history_.best.epoch)
+        self.model_ = model.fit(ratings)
         return self
 
     def predict(self, users: object, items: object) -> NDArray[numpy.float32]:
         """Predict the rating of each pair of ids."""
-        return self.model.predict(users, items)
-
-    def _set(self, num_epochs: int, patience: int | None) -> None:
-        vars(self.model).update(num_epochs=num_epochs, patience=patience)
+        return self.model_.predict(users, items)
 
 
 def _autorec(preset: str, **changes: Any) -> Callable[[int, str], Predictor]:
     def build(seed: int, devices: str) -> Predictor:
-        parameters = preset_parameters(preset, random_state=seed, devices=devices, **changes)
-        return EpochChosen(Recommender(**vars(parameters)), seed)
+        run = {"random_state": seed, "devices": devices, "holdout": HELD_OUT, "patience": PATIENCE}
+        return Recommender.preset(preset, **run, **changes)
 
     return build
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import pandas as pd
 
+from ..data.interactions import View
 from ..plots import new_figure, plain_axes
 from .space import Between, Searched
 
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
 
     from .comparison import Comparison
 
-_PRUNED, _COMPLETE, _BEST = "#b8b8b8", "#1f5fa8", "#b8530f"
+_VIEWS = {"item": "#1f5fa8", "user": "#b8530f"}
+_STATES: dict[str, dict[str, Any]] = {
+    "pruned": {"marker": "x", "linewidths": 0.8, "alpha": 0.5},
+    "complete": {"marker": "o"},
+}
 
 
 def tuning(
     trials: pd.DataFrame,
-    importances: Mapping[str, float],
+    importances: Mapping[View, Mapping[str, float]],
     space: Mapping[str, Searched],
     title: str,
 ) -> Figure:
@@ -38,41 +43,41 @@ def tuning(
         What was searched.
     title : str
     """
-    names = sorted(space, key=lambda name: -importances.get(name, 0.0))
+
+    def shares(name: str) -> dict[View, float]:
+        return {view: each[name] for view, each in importances.items() if name in each}
+
+    names = sorted(space, key=lambda name: -max(shares(name).values(), default=0.0))
     columns = 5
     rows = -(-(len(names) + 1) // columns)
     figure = new_figure(2.5 * columns, 0.6 + 2.3 * rows)
     every = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
-    shown = [trials[trials["state"] == state] for state in ("pruned", "complete")]
-    scores = shown[1]["validation_rmse"].astype(float)
+    scores = trials[trials["state"] == "complete"]["validation_rmse"].astype(float)
     low, high = scores.min(), scores.quantile(0.75)
     room = max(high - low, 1e-3)
     every[0].set_ylim(low - 0.15 * room, high + 0.6 * room)
-    every[0].plot(shown[1]["trial"], scores.cummin(), color=_BEST, linewidth=1.2, label="best")
-    _points(every[0], [part["trial"] for part in shown], shown)
-    every[0].set_xlabel("trial")
+    _points(every[0], trials, trials["trial"])
+    every[0].set_xlabel("trial of its view")
     for axes, name in zip(every[1:], names):
         searched = space[name]
         if isinstance(searched, Between):
-            _points(axes, [part[name] for part in shown], shown)
+            _points(axes, trials, trials[name])
             room = 0.05 * (searched.high - searched.low)
             axes.set_xlim(searched.low - room, searched.high + room)
             if searched.log:
                 axes.set_xscale("log")
                 axes.set_xlim(searched.low / 1.2, searched.high * 1.2)
                 places = numpy.geomspace(searched.low, searched.high, 3)
-                axes.set_xticks(
-                    places, [f"{float(f'{place:.2g}'):g}" for place in places], minor=False
-                )
+                axes.set_xticks(places, [f"{float(f'{place:.2g}'):g}" for place in places])
                 axes.set_xticks([], minor=True)
         else:
             place = {value: number for number, value in enumerate(searched.values)}
-            _points(axes, [part[name].map(place) for part in shown], shown)
+            _points(axes, trials, trials[name].map(place))
             axes.set_xticks(range(len(place)), searched.words)
             axes.set_xlim(-0.6, len(place) - 0.4)
-        share = importances.get(name)
+        shown = ", ".join(f"{view} {share:.0%}" for view, share in shares(name).items())
         words = name.replace("_", " ")
-        axes.set_xlabel(words if share is None else f"{words} ({share:.0%})")
+        axes.set_xlabel(f"{words}\n{shown}" if shown else words)
     for axes in every[: len(names) + 1]:
         plain_axes(axes)
     for axes in every[len(names) + 1 :]:
@@ -81,7 +86,7 @@ def tuning(
         axes.set_ylabel("validation RMSE")
     figure.suptitle(title)
     handles, labels = every[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower right", ncols=3, frameon=False)
+    figure.legend(handles, labels, loc="outside lower right", ncols=4, frameon=False)
     return figure
 
 
@@ -116,18 +121,19 @@ def _intervals(axes: Axes, means: pd.Series[float], half_widths: pd.Series[float
         means,
         range(len(means)),
         xerr=half_widths.fillna(0),
-        color=_COMPLETE,
+        color=_VIEWS["item"],
         fmt="o",
         markersize=4,
         capsize=3,
     )
 
 
-def _points(axes: Axes, places: list[pd.Series[float]], shown: list[pd.DataFrame]) -> None:
-    """Draw the pruned and the complete trials, each at its place."""
-    looks: tuple[dict[str, Any], ...] = (
-        {"label": "pruned", "marker": "x", "linewidths": 0.8, "color": _PRUNED},
-        {"label": "complete", "marker": "o", "color": _COMPLETE},
-    )
-    for place, part, look in zip(places, shown, looks):
-        axes.scatter(place, part["validation_rmse"], s=14, **look)
+def _points(axes: Axes, trials: pd.DataFrame, places: pd.Series[float]) -> None:
+    """Draw the trials of each view, those that were pruned fainter, each at its place."""
+    for view, colour in _VIEWS.items():
+        for state, look in _STATES.items():
+            own = (trials["view"] == view) & (trials["state"] == state)
+            if own.any():
+                scores = trials["validation_rmse"][own]
+                label = f"{view}, {state}"
+                axes.scatter(places[own], scores, s=14, color=colour, label=label, **look)

@@ -18,6 +18,7 @@ import pandas as pd
 from .._bounds import MOST_SEED, real, whole
 from .._environment import versions
 from .._storage.files import replacing
+from ..data.interactions import View
 from ..data.ratings import Ratings
 from ..data.reading import as_ratings
 from ..data.splits import k_fold, random_split
@@ -25,34 +26,25 @@ from ..errors import ConfigurationError, TrainingError
 from ..recommender.estimator import Recommender
 from ..recommender.presets import Parameters
 from ..recommender.settings_file import write_settings
-from .space import BASE, MINUTES, SPACE, Searched
-from .study import (
-    JOURNAL,
-    FrozenTrial,
-    TrialState,
-    begin_study,
-    best,
-    ended,
-    importances,
-    optuna,
-    quiet,
-    resume_study,
-    trials_table,
-)
-from .trials import Task, make_trials, make_trials_beside
+from .space import BASE, MINUTES, SPACE, VIEWS, Searched
+from .studies import JOURNAL, Studies, optuna, quiet
+from .trials import Task, make_trials, make_trials_beside, together
 
 #: In a search's folder, beside the journal.
 TRIALS, SETTINGS = "trials.csv", "settings.json"
 
+#: Hyperparameters that a search finds in ways of its own.
+_OWN = ("user_view", "holdout")
+
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a search is: its trials that have ended, and the best of them so far."""
+    """How far a search is: its trials that have ended, and the best of them so far, in words."""
 
     trials: int
     pruned: int
     failed: int
-    best_trial: int | None
+    best: str | None
     best_rmse: float
     seconds: float
 
@@ -64,28 +56,28 @@ class Tuning:
     Parameters
     ----------
     parameters : Parameters
-        Those of the best trial, with the number of epochs that was best; no patience, since nothing
-        is to be held out any more.
+        The best, with the number of epochs that was best; no patience, since nothing is to be held
+        out any more.
     validation_rmse : float
-        Of the best trial; the lowest of many, and so a little better than new ratings will have it.
-    trial : int
-        The number of the best trial, from 0.
+        With these; the lowest of many, and so a little better than new ratings will have it.
+    best : dict of str to int
+        By view, the number of the trial in which they were found.
     trials : DataFrame
-        A row a trial: trial, state ("complete", "pruned", "failed" or "interrupted"),
-        validation_rmse, epochs, seconds, error, and what was searched.
-    importances : dict of str to float
-        How much of the differences between good and other trials each hyperparameter explains, by
-        PED-ANOVA (Watanabe, Bansal and Hutter 2023); they add up to 1. Empty where there were too
-        few trials to tell.
+        A row a trial: view, trial (its number, from 0 in each view), state ("complete", "pruned",
+        "failed" or "interrupted"), validation_rmse, epochs, seconds, error, and what was searched.
+    importances : dict of str to dict
+        By view, how much of the differences between good and other trials each hyperparameter
+        explains, by PED-ANOVA (Watanabe, Bansal and Hutter 2023); they add up to 1. Empty where
+        there were too few trials to tell.
     about : dict
         What the settings were chosen on, as `settings.json` has it.
     """
 
     parameters: Parameters
     validation_rmse: float
-    trial: int
+    best: dict[View, int]
     trials: pd.DataFrame
-    importances: dict[str, float]
+    importances: dict[View, dict[str, float]]
     about: dict[str, Any]
 
     def recommender(self, **parameters: Any) -> Recommender:
@@ -116,17 +108,17 @@ def tune(
 ) -> Tuning:
     """Search for the settings that predict ratings best which were held out of those given.
 
-    The first trials are `STARTS`, then Optuna proposes (TPE, Bergstra et al. 2011). A trial ends
-    once the validation RMSE falls no more. It is pruned, given up early, if after 8, 16, 32, ...
-    epochs it is not in the better half of those that came as far (successive halving, Li et al.
-    2020).
+    Each view has trials of its own, by turns. The first are `STARTS`, then Optuna proposes (TPE,
+    Bergstra et al. 2011). A trial ends once the validation RMSE falls no more. It is pruned, given
+    up early, if after 8, 16, 32, ... epochs it is not in the better half of those that came as far
+    (successive halving, Li et al. 2020). In the end the best of both views are tried together.
 
     Parameters
     ----------
     ratings : Ratings, DataFrame, sparse matrix or path
         Those to train on. Ratings that are to test the outcome must not be among them.
     trials : int, optional
-        How many there are to be, with those before a search was resumed.
+        How many there are to be, of all views, with those before a search was resumed.
     minutes : float, optional
         After which the search ends, the last trial with the epochs that it had. `MINUTES` where
         `trials` is not given either.
@@ -156,7 +148,8 @@ def tune(
     on_progress : callable, optional
         Called with a `Progress`, a few times a second at most.
     **fixed
-        Hyperparameters by name that are not searched, but have a value; see `Parameters`.
+        Hyperparameters by name that are not searched, but have a value; see `Parameters`. With a
+        ``view`` only that is searched; with "both", one net alone is not an answer.
 
     Returns
     -------
@@ -189,11 +182,15 @@ def tune(
         raise ConfigurationError("resume needs the folder of the search; name it.")
     limit = MINUTES if trials is None and minutes is None else minutes
     started = time.monotonic()
-    table = as_ratings(ratings)
-    parts = _parts(table, validation_ratio, folds, seed)
-    base = {**BASE, **fixed, "devices": devices, "random_state": seed}
     searched = _searched(space or {}, fixed)
+    base = {**BASE, **fixed, "devices": devices, "random_state": seed}
     Parameters(**base)
+    table = as_ratings(ratings, nonpositive="keep" if base.get("ratings_in") != "raw" else "error")
+    view = base.pop("view", None)
+    views: tuple[View, ...] = VIEWS if view in (None, "both") else (view,)
+    ends: dict[str, Any] = {
+        name: base.pop(name) for name in ("members", "user_weight") if name in base
+    }
     known = {
         "sha256_ratings": table.checksum(),
         "held_out": {"folds": folds} if folds else {"validation_ratio": validation_ratio},
@@ -203,26 +200,29 @@ def tune(
         **known,
         "base": {name: value for name, value in base.items() if name != "devices"},
         "space": {name: repr(each) for name, each in searched.items()},
+        "view": view,
     }
-    deadline = math.inf if limit is None else started + 60 * limit
-    task = Task(parts, base, searched, seed, deadline)
+    task = Task(
+        parts=_parts(table, validation_ratio, folds, seed),
+        base=base,
+        space=searched,
+        views=views,
+        seed=seed,
+        started=started,
+        deadline=math.inf if limit is None else started + 60 * limit,
+    )
     scratch: Any = nullcontext(folder)
     if folder is None and jobs > 1:
         scratch = tempfile.TemporaryDirectory()  # for what the processes share
     with scratch as place, quiet():
         journal = None if place is None else Path(place) / JOURNAL
         if resume and journal is not None:
-            study = resume_study(journal, asked, searched)
+            studies = Studies.resume(journal, asked, views, searched)
         else:
-            study = begin_study(journal, asked, searched)
-        left = None if trials is None else max(trials - len(ended(study)), 0)
-        keeper = _Keeper(
-            study,
-            task,
-            {**(about or {}), **known},
-            None if folder is None else Path(folder),
-            started,
-        )
+            studies = Studies.begin(journal, asked, views, searched)
+        left = None if trials is None else max(trials - sum(studies.counts().values()), 0)
+        kept = None if folder is None else Path(folder)
+        keeper = _Keeper(studies, task, ends, {**(about or {}), **known}, kept)
 
         def tick(now: bool = False) -> None:
             progress = keeper.look(now)
@@ -235,79 +235,112 @@ def tune(
                 make_trials_beside(task, journal, jobs, left, tick)
             else:
                 places = None if left is None else threading.Semaphore(left)
-                make_trials(task, study, places, threading.Event(), tick)
+                make_trials(task, studies, places, threading.Event(), tick)
         finally:
             keeper.look(True)
+        if len(views) > 1:
+            keeper.try_together(required=view == "both")
         tick(True)
         return keeper.tuning()
 
 
 class _Keeper:
-    """Looks at a study now and then, and keeps what it has found so far in a folder."""
+    """Looks at studies now and then, and keeps what they have found so far in a folder."""
 
     def __init__(
         self,
-        study: optuna.Study,
+        studies: Studies,
         task: Task,
+        ends: Mapping[str, Any],
         about: Mapping[str, Any],
         folder: Path | None,
-        started: float,
     ) -> None:
-        self._study, self._task, self._about, self._folder = study, task, about, folder
-        self._started, self._looked, self._kept = started, -math.inf, -1
+        self._studies, self._task, self._ends = studies, task, ends
+        self._about, self._folder = about, folder
+        self._looked, self._kept = -math.inf, -1
+        self._together: dict[str, Any] | None = None
+        self._alone = True
+
+    def try_together(self, required: bool) -> None:
+        """Try the best of both views together.
+
+        Parameters
+        ----------
+        required : bool
+            Whether neither is an answer alone.
+        """
+        item, user = (self._studies.best(view) for view in VIEWS)
+        if item is not None and user is not None:
+            weight = self._ends.get("user_weight")
+            self._together, self._kept = together(self._task, item, user, weight), -1
+        self._alone = not required
 
     def look(self, now: bool = False) -> Progress | None:
         """Return the progress, None where it was asked for a moment ago; keep what is new."""
         if not now and time.monotonic() < self._looked + 0.2:
             return None
         self._looked = time.monotonic()
-        done, found = ended(self._study), best(self._study)
-        if len(done) != self._kept and self._folder is not None:
+        counts, found = self._studies.counts(), self._best()
+        done = sum(counts.values())
+        if done != self._kept and self._folder is not None:
             with replacing(self._folder / TRIALS) as path:
-                trials_table(self._study, self._task.space).to_csv(path, index=False)
+                self._studies.table(self._task.space).to_csv(path, index=False)
             if found is not None:
-                parameters, about = self._parameters(found[0]), self._facts(*found)
-                write_settings(self._folder / SETTINGS, parameters, about)
-        self._kept = len(done)
-        states = [each.state for each in done]
+                parameters, rmse, best = found
+                write_settings(self._folder / SETTINGS, parameters, self._facts(rmse, best))
+        self._kept = done
         return Progress(
-            trials=len(done),
-            pruned=states.count(TrialState.PRUNED),
-            failed=states.count(TrialState.FAIL),
-            best_trial=None if found is None else found[0].number,
+            trials=done,
+            pruned=counts["pruned"],
+            failed=counts["failed"],
+            best=None if found is None else " and ".join(f"{v} {n}" for v, n in found[2].items()),
             best_rmse=math.nan if found is None else found[1],
-            seconds=time.monotonic() - self._started,
+            seconds=time.monotonic() - self._task.started,
         )
 
     def tuning(self) -> Tuning:
         """Return what was found."""
-        found = best(self._study)
+        found = self._best()
         if found is None:
-            errors = [each.user_attrs.get("error") for each in ended(self._study)]
+            error = self._studies.last_error()
             raise TrainingError(
-                f"No trial came to an end; the last one: {errors[-1]}"
-                if errors
-                else "No trial came to an end; give the search more minutes."
+                "No trial came to an end; give the search more minutes."
+                if error is None
+                else f"No trial came to an end; the last one: {error}"
             )
-        trial, rmse = found
+        parameters, rmse, best = found
         return Tuning(
-            parameters=self._parameters(trial),
+            parameters=parameters,
             validation_rmse=rmse,
-            trial=trial.number,
-            trials=trials_table(self._study, self._task.space),
-            importances=importances(self._study),
-            about=self._facts(trial, rmse),
+            best=best,
+            trials=self._studies.table(self._task.space),
+            importances={view: self._studies.importances(view) for view in self._task.views},
+            about=self._facts(rmse, best),
         )
 
-    def _parameters(self, trial: FrozenTrial) -> Parameters:
-        epochs = {"num_epochs": trial.user_attrs["epochs"], "patience": None}
-        return Parameters(**{**self._task.base, **trial.params, **epochs})
+    def _best(self) -> tuple[Parameters, float, dict[View, int]] | None:
+        """Return the best parameters, their RMSE and the trials in which they were found."""
+        found: list[tuple[float, dict[str, Any], dict[View, int]]] = []
+        for view in self._task.views:
+            best = self._studies.best(view)
+            if best is not None:
+                own = {**best.parameters, "view": view, "num_epochs": best.epochs}
+                found.append((best.rmse, own, {view: best.trial}))
+        if self._together is not None:
+            of = dict(zip(VIEWS, self._together["of"]))
+            both = (self._together["rmse"], self._together["parameters"], of)
+            found = [*found, both] if self._alone else [both]
+        if not found:
+            return None
+        rmse, own, trials = min(found, key=lambda each: each[0])
+        members = {name: value for name, value in self._ends.items() if name == "members"}
+        return Parameters(**{**self._task.base, **own, **members, "patience": None}), rmse, trials
 
-    def _facts(self, trial: FrozenTrial, rmse: float) -> dict[str, Any]:
+    def _facts(self, rmse: float, best: Mapping[View, int]) -> dict[str, Any]:
         return {
             "validation_rmse": rmse,
-            "trial": trial.number,
-            "trials": len(ended(self._study)),
+            "best_trials": dict(best),
+            "trials": sum(self._studies.counts().values()),
             **self._about,
             "versions": {**versions(), "optuna": optuna.__version__},
         }
@@ -315,18 +348,22 @@ class _Keeper:
 
 def _searched(space: Mapping[str, Searched], fixed: Mapping[str, Any]) -> dict[str, Searched]:
     names = {each.name for each in fields(Parameters)}
-    for name, each in space.items():
+    for name in (*space, *fixed):
         if name not in names:
-            raise ConfigurationError(f"There is no hyperparameter {name!r} to search.")
+            raise ConfigurationError(f"There is no hyperparameter {name!r}.")
+        if name in _OWN:
+            raise ConfigurationError(f"A search has its own way with {name}; leave it out.")
+    for name, each in space.items():
         if name in fixed:
             raise ConfigurationError(f"{name} is given a value, and searched; do one of the two.")
+        if name in ("view", "members", "user_weight"):
+            raise ConfigurationError(
+                f"{name} is not searched so; give it a value, or leave it out."
+            )
         if not isinstance(each, get_args(Searched)):
             raise ConfigurationError(
                 f"{name} must be searched in OneOf(...) or Between(low, high), not {each!r}."
             )
-    for name in fixed:
-        if name not in names:
-            raise ConfigurationError(f"There is no hyperparameter {name!r}.")
     found = {name: each for name, each in {**SPACE, **space}.items() if name not in fixed}
     if not found:
         raise ConfigurationError("All hyperparameters are given, so nothing is left to search.")

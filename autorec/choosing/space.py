@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
+from ..data.interactions import View
 from ..recommender.presets import PRESETS
 
 
@@ -90,7 +91,6 @@ BASE: Mapping[str, Any] = {
 
 #: No choice depends on the unit of the ratings; with the loss "rating", neither does the decay.
 SPACE: Mapping[str, Searched] = {
-    "view": OneOf("item", "user"),
     "ratings_in": OneOf("shifted", "mean", "biases"),
     "ratings_out": OneOf("mean", "biases"),
     "num_hidden": Between(50, 600, log=True),
@@ -104,8 +104,10 @@ SPACE: Mapping[str, Searched] = {
     "averaging": OneOf(0.0, 0.9),
 }
 
+#: The views that are searched, each for itself; the best of both are tried together in the end.
+VIEWS: tuple[View, ...] = ("item", "user")
+
 _START: Mapping[str, Any] = {
-    "view": "item",
     "ratings_in": "shifted",
     "ratings_out": "biases",
     "num_hidden": 300,
@@ -119,9 +121,8 @@ _START: Mapping[str, Any] = {
     "averaging": 0.9,
 }
 
-#: The first trials: what does well on most ratings, in either view, and what is much like "best".
+#: The first trials of each view: what does well on most ratings, and what is much like "best".
 STARTS: tuple[Mapping[str, Any], ...] = (
     _START,
-    {**_START, "view": "user"},
     {**_START, "ratings_out": "mean", "num_hidden": 500},
 )

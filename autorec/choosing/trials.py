@@ -14,14 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..data.interactions import View
 from ..data.ratings import Ratings
 from ..errors import TrainingError
+from ..evaluation.accuracy import accuracy
 from ..recommender.estimator import Recommender
 from ..training.history import Epoch
 from .processes import SPAWN, inherited
 from .space import LEAST_GAIN, PATIENCE, Searched
-from .study import TrialState as State
-from .study import best, distributions, open_study, optuna, quiet, sampler
+from .studies import Best, Studies, TrialState, optuna, quiet
+
+#: The share of the time, at most, that is kept for trying the best of both views together.
+_KEPT = 0.3
 
 
 @dataclass(frozen=True)
@@ -35,21 +39,26 @@ class Task:
     base : mapping of str to value
         The hyperparameters that are not searched.
     space : mapping of str to OneOf or Between
+    views : sequence of {"item", "user"}
     seed : int
-    deadline : float
+    started, deadline : float
         By `time.monotonic`, which all processes of a machine share.
     """
 
     parts: Sequence[tuple[Ratings, Ratings]]
     base: Mapping[str, Any]
     space: Mapping[str, Searched]
+    views: Sequence[View]
     seed: int
+    started: float
     deadline: float
 
-    @property
-    def late(self) -> bool:
-        """Whether the time is over."""
-        return time.monotonic() > self.deadline
+    def late(self, studies: Studies) -> bool:
+        """Return whether there is time for what is to come after the trials, and no more."""
+        best = [studies.best(view) for view in self.views]
+        together = sum(each.seconds if each else 0.0 for each in best) if len(best) > 1 else 0.0
+        kept = min(together, _KEPT * (self.deadline - self.started))
+        return time.monotonic() > self.deadline - kept
 
 
 class Places(Protocol):
@@ -76,7 +85,7 @@ class _Enough(Exception):  # noqa: N818
 
 def make_trials(
     task: Task,
-    study: optuna.Study,
+    studies: Studies,
     places: Places | None,
     stop: Stop,
     tick: Callable[[], None] = lambda: None,
@@ -86,8 +95,8 @@ def make_trials(
     Parameters
     ----------
     task : Task
-    study : Study
-        Gets them.
+    studies : Studies
+        Get them, each view in its turn.
     places : Places, optional
         No end is set to their number by default.
     stop : Stop
@@ -100,26 +109,31 @@ def make_trials(
         tick()
         if stop.is_set() or (parent is not None and not parent.is_alive()):
             raise _Stopped
-        if task.late:
+        if task.late(studies):
             raise _Enough
 
-    while not task.late and not stop.is_set() and (places is None or places.acquire(False)):
-        study.sampler = sampler(task.seed, len(study.get_trials(deepcopy=False)))
-        trial = study.ask(distributions(task.space))
+    def more() -> bool:
+        return not (task.late(studies) or stop.is_set()) and (
+            places is None or places.acquire(False)
+        )
+
+    while more():
+        view = studies.next_view()
+        study, trial = studies.ask(view, task.space, task.seed)
         try:
-            rmse, epochs = _score(task, trial, check)
+            rmse, epochs = _score(task, view, trial, check)
         except _Stopped:
             return  # the trial stays as it is, to be made again
         except optuna.TrialPruned:
-            study.tell(trial, state=State.PRUNED)
+            study.tell(trial, state=TrialState.PRUNED)
         except TrainingError as error:
             trial.set_user_attr("error", str(error))
-            study.tell(trial, state=State.FAIL)
+            study.tell(trial, state=TrialState.FAIL)
         else:
             trial.set_user_attr("epochs", epochs)
-            before = best(study)
-            if task.late and before is not None and rmse >= before[1]:
-                study.tell(trial, state=State.PRUNED)  # it had no time to become better
+            before = studies.best(view)
+            if task.late(studies) and before is not None and rmse >= before.rmse:
+                study.tell(trial, state=TrialState.PRUNED)  # it had no time to become better
             else:
                 study.tell(trial, rmse)
         # Gluon's blocks refer to themselves, and Python does not see how much they hold.
@@ -127,15 +141,18 @@ def make_trials(
         tick()
 
 
-def _score(task: Task, trial: optuna.Trial, check: Callable[[], None]) -> tuple[float, int]:
+def _score(
+    task: Task, view: View, trial: optuna.Trial, check: Callable[[], None]
+) -> tuple[float, int]:
     """Return the validation RMSE of a trial, and the epochs that it took; means over the parts."""
-    model = Recommender(**{**task.base, **trial.params})
+    model = Recommender(**{**task.base, **trial.params, "view": view})
     found: list[tuple[float, int]] = []
     for train, validation in task.parts:
         lowest = fallen = (math.inf, 0)
+        late = False
 
         def on_epoch(epoch: Epoch) -> None:
-            nonlocal lowest, fallen
+            nonlocal lowest, fallen, late
             assert epoch.validation_rmse is not None
             lowest = min(lowest, (epoch.validation_rmse, epoch.epoch))
             if lowest[0] < fallen[0] * (1 - LEAST_GAIN):
@@ -144,18 +161,58 @@ def _score(task: Task, trial: optuna.Trial, check: Callable[[], None]) -> tuple[
                 trial.report(lowest[0], epoch.epoch)
                 if trial.should_prune() and "start" not in trial.user_attrs:
                     raise optuna.TrialPruned
+            late = True
             check()
+            late = False
             if epoch.epoch >= fallen[1] + PATIENCE:
                 raise _Enough
 
         try:
             model.fit(train, validation=validation, on_epoch=on_epoch)
         except _Enough:
-            if task.late and len(found) + 1 < len(task.parts):
+            if late and len(found) + 1 < len(task.parts):
                 raise TrainingError("The time was over before its last fold.") from None
         found.append(lowest)
     rmses, epochs = zip(*found)
     return sum(rmses) / len(found), round(sum(epochs) / len(found))
+
+
+def together(task: Task, item: Best, user: Best, weight: float | None) -> dict[str, Any]:
+    """Return the hyperparameters of the best trials of both views, and how they do together.
+
+    Parameters
+    ----------
+    task : Task
+    item, user : Best
+    weight : float, optional
+        Of the user view; chosen on the validation ratings by default.
+
+    Returns
+    -------
+    dict
+        "parameters", "rmse" and "of", the numbers of the trials.
+    """
+    own = {**user.parameters, "num_epochs": user.epochs}
+    shared = {**item.parameters, "num_epochs": item.epochs}
+    parameters: dict[str, Any] = {
+        "view": "both",
+        **shared,
+        "user_view": {name: value for name, value in own.items() if value != shared[name]},
+        "user_weight": weight,
+    }
+    rmses, weights = [], []
+    for train, validation in task.parts:
+        model = Recommender(**{**task.base, **parameters}).fit(train, validation=validation)
+        predicted = model.predict(*validation.pairs())
+        rmses.append(accuracy(predicted, validation.values).rmse)
+        weights.append(model.chosen_["user_weight"])
+        gc.collect()
+    parameters["user_weight"] = sum(weights) / len(weights)
+    return {
+        "parameters": parameters,
+        "rmse": sum(rmses) / len(rmses),
+        "of": [item.trial, user.trial],
+    }
 
 
 def make_trials_beside(
@@ -167,7 +224,7 @@ def make_trials_beside(
     ----------
     task : Task
     journal : Path
-        Of the study that gets them.
+        Of the studies that get them.
     jobs : int
         Processes.
     places : int, optional
@@ -202,4 +259,4 @@ def _begin_process(places: Places | None, stop: Stop) -> None:
 
 def _make_trials_here(task: Task, journal: Path) -> None:
     with quiet():
-        make_trials(task, open_study(journal), *_shared)
+        make_trials(task, Studies.open(journal, task.views), *_shared)

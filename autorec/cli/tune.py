@@ -66,6 +66,8 @@ def _left_out(declared: Field[object]) -> str:
     """Return, for the help, what a search does with a hyperparameter that is not given."""
     if declared.name in SPACE:
         return f"  [searched: {SPACE[declared.name]}]"
+    if declared.name in ("view", "user_view", "user_weight"):
+        return "  [searched]"
     value = BASE.get(declared.name, declared.default)
     return "" if value is None else f"  [default: {shown_value(value)}]"
 
@@ -180,10 +182,10 @@ def tune_command(
         tuning(found.trials, found.importances, searched, title).savefig(path)
     if not quiet:
         write_listing([_chosen(found)], sys.stdout, "table")
+        note(_words(found))
         note(shown(f"Trials, plot and settings are in {folder}/: {TRIALS}, tuning.png, {SETTINGS}"))
     note(
-        f"Validation RMSE {found.validation_rmse:.4f} in trial {found.trial} of "
-        f"{found.about['trials']}; to train: "
+        f"Validation RMSE {found.validation_rmse:.4f}; to train: "
         + shown(f"autorec train --settings {shlex.quote(str(folder / SETTINGS))}")
     )
 
@@ -194,19 +196,28 @@ def register(app: typer.Typer) -> None:
 
 
 def _chosen(found: Tuning) -> pd.DataFrame:
-    """Return what was searched: what is best, between which bounds, and how much it mattered."""
-    searched = [name for name in SPACE if name in found.trials]
-    order = sorted(searched, key=lambda name: -found.importances.get(name, 0.0))
-    values = {**vars(found.parameters)}
-    names = [*order, "num_epochs"]
-    return pd.DataFrame(
-        {
-            "hyperparameter": names,
-            "best": [_short(values[name]) for name in names],
-            "searched": [*(str(SPACE[name]) for name in order), f"up to {MOST_EPOCHS}"],
-            "mattered": [_percent(found.importances.get(name)) for name in names],
-        }
-    )
+    """Return what was searched: between which bounds, what is best, and how much it mattered."""
+    names = [name for name in SPACE if name in found.trials]
+    rows: dict[str, list[str]] = {
+        "hyperparameter": [*names, "num_epochs"],
+        "searched": [*(str(SPACE[name]) for name in names), f"up to {MOST_EPOCHS}"],
+    }
+    for view in found.best:
+        own = vars(found.parameters.of_view(view))
+        shares = found.importances[view]
+        rows[f"best, {view}"] = [_short(own[name]) for name in [*names, "num_epochs"]]
+        if shares:
+            rows[f"matters, {view}"] = [*(_percent(shares.get(name)) for name in names), ""]
+    return pd.DataFrame(rows)
+
+
+def _words(found: Tuning) -> str:
+    """Say which views are best."""
+    trials = " and ".join(f"trial {number} of {view}" for view, number in found.best.items())
+    weight = found.parameters.user_weight
+    if found.parameters.view == "both":
+        return f"Best are both views together, {trials}; the user view counts {weight:.0%}"
+    return f"Best is the {found.parameters.view} view alone, {trials}"
 
 
 def _short(value: object) -> str:
@@ -256,6 +267,6 @@ def _so_far(progress: Progress) -> str:
     found = f"{progress.trials} trial{'s' * (progress.trials != 1)}"
     if progress.pruned:
         found += f", {progress.pruned} pruned"
-    if progress.best_trial is not None:
-        found += f", best {progress.best_rmse:.4f} (trial {progress.best_trial})"
+    if progress.best is not None:
+        found += f", best {progress.best_rmse:.4f} ({progress.best})"
     return found

@@ -12,8 +12,8 @@ import pytest
 from support.training import low_rank_ratings
 
 from autorec import Recommender, accuracy, random_split, tune
-from autorec.choosing.space import BASE, SPACE, STARTS, Between, OneOf
-from autorec.choosing.study import JOURNAL, resume_study
+from autorec.choosing.space import BASE, SPACE, STARTS, VIEWS, Between, OneOf
+from autorec.choosing.studies import JOURNAL, Studies
 from autorec.errors import ConfigurationError, DataCorruptError, TrainingError
 from autorec.recommender.presets import Parameters
 
@@ -34,8 +34,8 @@ def search(**options):
 
 
 def test_the_best_trial_is_the_one_that_predicts_held_out_ratings_best():
-    found = search(trials=8, space=RATES)
-    assert len(found.trials) == 8
+    found = search(trials=6, space=RATES, view="user")
+    assert len(found.trials) == 6
     assert found.parameters.learning_rate == 0.02
     complete = found.trials[found.trials["state"] == "complete"]
     assert found.validation_rmse == complete["validation_rmse"].min()
@@ -44,16 +44,42 @@ def test_the_best_trial_is_the_one_that_predicts_held_out_ratings_best():
     # Trained again by hand, on the same part, the settings give the score that was told.
     train, validation = random_split(low_rank_ratings(), 0.1, seed=1)
     model = found.recommender(devices="cpu", random_state=0).fit(train)
-    rmse = accuracy(model.predict(*validation.pairs()), validation.values).rmse
-    assert rmse == pytest.approx(found.validation_rmse, rel=1e-5)
-    assert model.num_epochs == found.trials["epochs"][found.trial]
-    assert model.patience is None
+    assert scored(model, validation) == pytest.approx(found.validation_rmse, rel=1e-5)
+    assert (model.view, model.patience) == ("user", None)
+    assert model.num_epochs == found.trials["epochs"][found.best["user"]]
+
+
+def scored(model, validation):
+    return accuracy(model.predict(*validation.pairs()), validation.values).rmse
+
+
+def test_the_best_of_both_views_are_tried_together():
+    found = search(trials=4, num_epochs=12, learning_rate=0.02)
+    assert list(found.trials.groupby("view").size()) == [2, 2]
+    alone = found.trials.groupby("view")["validation_rmse"].min()
+    assert found.validation_rmse <= alone.min()
+    both = search(trials=4, num_epochs=12, learning_rate=0.02, view="both", members=2)
+    assert both.parameters.view == "both"
+    assert both.parameters.members == 2
+    assert 0 <= both.parameters.user_weight <= 1
+    for view, number in both.best.items():
+        trials = both.trials[both.trials["view"] == view].set_index("trial")
+        assert trials["validation_rmse"].idxmin() == number
+        own = both.parameters.of_view(view)
+        assert {name: getattr(own, name) for name in ("num_hidden", "num_epochs")} == {
+            "num_hidden": trials["num_hidden"][number], "num_epochs": trials["epochs"][number]
+        }  # fmt: skip
+    train, validation = random_split(low_rank_ratings(), 0.1, seed=1)
+    model = both.recommender(devices="cpu", members=1).fit(train)
+    assert scored(model, validation) == pytest.approx(both.validation_rmse, rel=1e-5)
 
 
 def test_what_does_well_on_most_ratings_is_tried_first_and_never_given_up():
-    found = search(trials=len(STARTS))
-    for start, (_, trial) in zip(STARTS, found.trials.iterrows()):
-        assert {name: trial[name] for name in SPACE} == start
+    found = search(trials=2 * len(STARTS))
+    for view in VIEWS:
+        trials = found.trials[found.trials["view"] == view]
+        for start, (_, trial) in zip(STARTS, trials.iterrows()):
+            assert {name: trial[name] for name in SPACE} == start
     assert set(found.trials["state"]) == {"complete"}
 
 
@@ -76,7 +102,8 @@ def test_the_unit_of_the_ratings_changes_no_choice():
 
 def test_what_is_given_is_not_searched():
     found = search(view="user", dropout=0.25)
-    assert not {"view", "dropout"} & set(found.trials)
+    assert "dropout" not in found.trials
+    assert set(found.trials["view"]) == {"user"}
     assert (found.parameters.view, found.parameters.dropout) == ("user", 0.25)
     found = tune(low_rank_ratings(), trials=5, num_epochs=2, space={"batch_size": Between(4, 8)})
     assert found.trials["batch_size"].between(4, 8).all()
@@ -106,6 +133,7 @@ def test_test_ratings_cannot_have_a_say(monkeypatch):
 
     monkeypatch.setattr(Recommender, "fit", watched)
     tune(given, trials=3, **QUICK)
+    assert len(seen) == 4  # the trials, and both views together
     assert set(seen) == {(train.checksum(), validation.checksum(), None)}
 
 
@@ -118,7 +146,7 @@ def test_folds_hold_each_rating_out_once(monkeypatch):
         return fit(self, ratings, validation=validation, **options)
 
     monkeypatch.setattr(Recommender, "fit", watched)
-    found = search(trials=1, folds=3)
+    found = search(trials=1, folds=3, view="item")
     assert sorted(part.size for part in [p.values for p in held_out]) == sorted(
         part.size for part in numpy.array_split(numpy.arange(len(low_rank_ratings())), 3)
     )
@@ -151,26 +179,25 @@ def test_ctrl_c_keeps_what_was_found_and_the_trial_is_made_again(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         search(folder=tmp_path, on_progress=stop)
     table = pd.read_csv(tmp_path / "trials.csv")
-    assert list(table["state"][:2]) == ["complete", "complete"]
+    assert (table["state"] == "complete").sum() == 2
     kept = Recommender.from_settings(tmp_path / "settings.json")
-    assert kept.num_epochs == table["epochs"][table["validation_rmse"][:2].idxmin()]
+    assert kept.num_epochs == table["epochs"][table["validation_rmse"].idxmin()]
     found = search(folder=tmp_path, resume=True)
-    assert list(found.trials["state"][:2]) == ["complete", "complete"]
     assert (found.trials["state"] != "interrupted").sum() == 5
 
 
 def test_a_trial_in_which_a_search_was_killed_is_made_again(tmp_path):
-    search(folder=tmp_path, trials=3, space=RATES)
+    search(folder=tmp_path, trials=3, space=RATES, view="item")
     journal = tmp_path / JOURNAL
     lines = journal.read_bytes().splitlines(keepends=True)
     # What was there when the second trial had told of its first epoch, but for half a line.
     told = [n for n, line in enumerate(lines) if b'"intermediate_value"' in line]
     cut = next(n for n in told if json.loads(lines[n])["trial_id"] == 1) + 1
     journal.write_bytes(b"".join(lines[:cut]) + lines[cut][:9])
-    found = search(folder=tmp_path, trials=3, resume=True, space=RATES)
+    found = search(folder=tmp_path, trials=3, resume=True, space=RATES, view="item")
     states = list(found.trials["state"])
     assert states == ["complete", "interrupted", "complete", "complete"]
-    again = found.trials.iloc[3]
+    again = found.trials.iloc[2]
     assert (again[list(SPACE)] == found.trials.iloc[1][list(SPACE)]).all()
 
 
@@ -178,7 +205,8 @@ def test_a_trial_in_which_a_search_was_killed_is_made_again(tmp_path):
     ("change", "said"),
     [
         ({"seed": 1}, "begun with another seed"),
-        ({"view": "user"}, "begun with another base"),
+        ({"dropout": 0.5}, "begun with another base"),
+        ({"view": "user"}, "begun with another view"),
         ({"space": RATES}, "begun with another space"),
         ({"folds": 2}, "begun with another held_out"),
     ],
@@ -201,13 +229,13 @@ def test_a_search_is_resumed_with_what_it_was_begun_with(tmp_path, change, said)
         b"[]\n",
         b'{"op_code": 99}\n',
         b"[" * 100_000 + b"\n",
-        b'{"op_code":0,"worker_id":"w","study_name":"autorec","directions":[1]}\n',
+        b'{"op_code":0,"worker_id":"w","study_name":"item","directions":[1]}\n',
     ],
 )
 def test_a_journal_of_a_stranger_is_refused(tmp_path, content):
     (tmp_path / JOURNAL).write_bytes(content)
     with pytest.raises(DataCorruptError, match="is no journal of a search, or damaged"):
-        resume_study(tmp_path / JOURNAL, {"seed": 0}, SPACE)
+        Studies.resume(tmp_path / JOURNAL, {"seed": 0}, ["item"], SPACE)
 
 
 def test_there_is_a_search_to_go_on_with(tmp_path):
@@ -219,7 +247,7 @@ def test_there_is_a_search_to_go_on_with(tmp_path):
 
 def test_settings_that_diverge_are_a_trial_that_failed(tmp_path):
     rates = {"learning_rate": OneOf(1e30, 0.02)}
-    found = search(trials=6, space=rates, folder=tmp_path, loss="sum")
+    found = search(trials=6, space=rates, folder=tmp_path, view="item")
     failed = found.trials[found.trials["state"] == "failed"]
     assert len(failed)
     assert failed["error"].str.contains("lower the learning rate").all()
@@ -230,14 +258,16 @@ def test_settings_that_diverge_are_a_trial_that_failed(tmp_path):
 
 def test_time_ends_a_search_and_its_last_trial():
     found = search(trials=None, minutes=0.02, num_epochs=10**6)
-    assert 1 <= len(found.trials) < 100
+    assert 1 <= len(found.trials) < 200
     assert found.parameters.num_epochs < 10**6
     with pytest.raises(TrainingError, match="give the search more minutes"):
         search(trials=None, minutes=1e-9)
 
 
 def test_trials_that_learn_no_more_end():
-    found = search(trials=1, num_epochs=10**6, learning_rate=0.02, learning_rate_decay=0.5)
+    found = search(
+        trials=1, view="item", num_epochs=10**6, learning_rate=0.02, learning_rate_decay=0.5
+    )
     assert found.parameters.num_epochs < 200
 
 
@@ -251,7 +281,9 @@ def test_trials_that_learn_no_more_end():
         ({"validation_ratio": 1}, "validation_ratio must be below 1"),
         ({"hidden": 3}, "There is no hyperparameter 'hidden'"),
         ({"space": {"hidden": OneOf(1)}}, "There is no hyperparameter 'hidden'"),
-        ({"space": {"view": OneOf("item")}, "view": "item"}, "view is given a value, and searched"),
+        ({"space": {"dropout": OneOf(0.5)}, "dropout": 0.1}, "dropout is given a value, and"),
+        ({"space": {"view": OneOf("item")}}, "view is not searched so; give it a value"),
+        ({"user_view": {"dropout": 0.1}}, "has its own way with user_view"),
         ({"space": {"dropout": (0, 1)}}, r"dropout must be searched in OneOf\(...\) or Between"),
         ({"dropout": 3}, "dropout .* must be below 1"),
         ({name: getattr(Parameters(), name) for name in SPACE}, "nothing is left to search"),
@@ -266,15 +298,17 @@ def test_progress_counts_up_to_the_end():
     seen = []
     found = search(on_progress=seen.append, trials=4)
     assert [p.trials for p in seen] == sorted(p.trials for p in seen)
-    assert (seen[0].trials, seen[0].best_trial, seen[-1].trials) == (0, None, 4)
-    assert (seen[-1].best_trial, seen[-1].best_rmse) == (found.trial, found.validation_rmse)
+    assert (seen[0].trials, seen[0].best, seen[-1].trials) == (0, None, 4)
+    best = " and ".join(f"{view} {number}" for view, number in found.best.items())
+    assert (seen[-1].best, seen[-1].best_rmse) == (best, found.validation_rmse)
 
 
 def test_what_mattered_is_told_by_shares():
-    found = search(trials=10, space=RATES)
-    assert sum(found.importances.values()) == pytest.approx(1)
-    assert set(found.importances) <= set(SPACE)
-    assert search(trials=3).importances == {}
+    found = search(trials=10, space=RATES, view="item")
+    shares = found.importances["item"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert set(shares) <= set(SPACE)
+    assert search(trials=3).importances == {"item": {}, "user": {}}
 
 
 def test_ctrl_c_is_heard_again_after_a_search():
@@ -288,4 +322,4 @@ def test_without_optuna_it_is_said_what_to_install(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'gluon-autorec\[tune\]'"):
-        import autorec.choosing.study  # noqa: F401
+        import autorec.choosing.studies  # noqa: F401

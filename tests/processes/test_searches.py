@@ -46,9 +46,8 @@ def test_ctrl_c_ends_all_processes_and_the_search_goes_on(tmp_path, ratings_file
     out, err = search.communicate(timeout=300)
     assert search.returncode == 0, err
     table = pd.read_csv(tmp_path / "search" / "trials.csv")
-    assert list(table["trial"]) == list(range(len(table)))
     assert (table["state"] != "interrupted").sum() == wanted
-    assert f"in trial {table['validation_rmse'].idxmin()} of {wanted}" in out
+    assert "to train: autorec train --settings search/settings.json" in out
 
 
 def gone(group):
