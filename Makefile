@@ -83,7 +83,7 @@ constraints: ## resolve locks/ and constraints.txt again; ARGS=--upgrade moves t
 	resolve main "$${each_python[@]}" "$${library[@]}"
 	resolve notebook "$${each_python[@]}" "$${library[@]}" --extra notebook
 	resolve docs --python-version 3.11 --python-platform linux \
-	    --constraint locks/main.txt pyproject.toml $(foreach extra,cpu cu112 docs,--extra $(extra))
+	    --constraint locks/main.txt pyproject.toml $(foreach extra,cpu cu112 tune docs,--extra $(extra))
 	# pip takes hashes among constraints for a demand that all has them, your own package, too.
 	sed -nE '/^ +--hash/d; s/ \\$$//; p' locks/main.txt >constraints.txt
 

@@ -7,7 +7,7 @@ from typing import TypeVar, cast
 
 from ._arrays import Floats
 from ._bounds import MOST_VALUES, real, whole
-from ._mxnet import Array, Block, Dense, Sequential, autograd, nn, np, numpy_semantics
+from ._mxnet import Array, Block, Context, Dense, Sequential, autograd, nn, np, numpy_semantics
 from .data.scaling import DAMPING, Scaling
 from .errors import ConfigurationError
 
@@ -51,7 +51,9 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         in by default, as in the paper.
     scaling : Scaling, optional
         How ratings go in and come out, so that f need not know their unit; by default as they are,
-        as in the paper. A row without ratings then gets what the output is else added to.
+        as in the paper. Where outputs are added to means, the code is taken from that of a row
+        without ratings, ``W (g(V r + μ) - g(μ)) + b``: such a row, and a column that had none, get
+        the means, and W has no constant part by which rare columns would soon be overfitted.
 
     Attributes
     ----------
@@ -136,7 +138,8 @@ class AutoRec(nn.Block):  # type: ignore[misc]
     @numpy_semantics()
     def encode(self, ratings: Array, mask: Array | None = None) -> Array:
         """Return the codes g(V r + μ) of rows, shape (batch, hidden units of the last layer)."""
-        return self.dropout(self.encoder(self.input_dropout(self.normalise(ratings, mask))))
+        code = self.encoder(self.input_dropout(self.normalise(ratings, mask)))
+        return self.dropout(self._from_empty(code))
 
     @numpy_semantics()
     def decode(self, code: Array) -> Array:
@@ -148,12 +151,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
 
     def code(self, sums: Array) -> Array:
         """Return codes from the sums V r: g(V r + μ), and what deeper layers make of it."""
-        first, *others = self.layers
-        code = sums + first.bias.data(sums.ctx)
-        code = code if first.act is None else first.act(code)
-        for layer in others:
-            code = layer(code)
-        return self.dropout(code)
+        return self.dropout(self._from_empty(self._whole_code(sums)))
 
     def rating(self, sums: Array, baseline: Array | None = None) -> Array:
         """Return predictions from the sums W c + b at any cells, of any shape.
@@ -196,6 +194,26 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         """The encoder's dense layers, first to last; one in the paper's model."""
         single = hasattr(self.encoder, "weight")
         return list(cast("Iterable[Dense]", [self.encoder] if single else self.encoder))
+
+    def empty_code(self, ctx: Context) -> Array:
+        """Return what codes are taken from, g(μ) or 0, shape (1, units of the last layer)."""
+        first, last = self.layers[0], self.layers[-1]
+        if self.scaling is None or self.scaling.ratings_out == "raw":
+            return np.zeros((1, *last.bias.shape), ctx=ctx)
+        return self._whole_code(np.zeros((1, *first.bias.shape), ctx=ctx))
+
+    def _from_empty(self, code: Array) -> Array:
+        if self.scaling is None or self.scaling.ratings_out == "raw":
+            return code
+        return code - self.empty_code(code.ctx)
+
+    def _whole_code(self, sums: Array) -> Array:
+        first, *others = self.layers
+        code = sums + first.bias.data(sums.ctx)
+        code = code if first.act is None else first.act(code)
+        for layer in others:
+            code = layer(code)
+        return code
 
     @property
     def output_spread(self) -> float:

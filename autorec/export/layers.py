@@ -58,6 +58,10 @@ def formula(member: Member) -> Formula:
         weights[f"weight{n}"] = layer.weight.list_data()[0].asnumpy()
         weights[f"bias{n}"] = layer.bias.list_data()[0].asnumpy()
         activations.append("identity" if layer.act is None else layer.act._act_type)
+    # That codes are taken from that of an empty row is a matter of the last layer's constants.
+    last = f"{len(activations) - 1}"
+    empty = net.empty_code(net.decoder.weight.list_ctx()[0]).asnumpy()[0]
+    weights[f"bias{last}"] = weights[f"bias{last}"] - weights[f"weight{last}"] @ empty
     counted = net.typical_count is not None or net.scaling is not None
     masked = counted and not member.inputs.positive
     return Formula(

@@ -110,7 +110,7 @@ def pretrain(
 
 def _hidden(net: AutoRec, train: Interactions, rows: Integers, context: Context) -> Floats:
     ratings, mask = (np.array(each(rows), ctx=context) for each in (train.dense, train.mask))
-    return net.encode(ratings, mask).asnumpy()
+    return net.encoder(net.normalise(ratings, mask)).asnumpy()
 
 
 def _pair(

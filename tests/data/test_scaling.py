@@ -10,7 +10,17 @@ from scipy.sparse.linalg import lsqr
 from support import ROUNDING
 from support.command_line import command_line
 
-from autorec import AutoRec, Checkpoints, Interactions, Ratings, Recommender, fit, random_split
+from autorec import (
+    AutoRec,
+    BiasedMeans,
+    Checkpoints,
+    Interactions,
+    Ratings,
+    Recommender,
+    accuracy,
+    fit,
+    random_split,
+)
 from autorec._mxnet import mx
 from autorec.data.biases import biased_means
 from autorec.data.scaling import DAMPING, SHIFT, Scaling
@@ -121,7 +131,8 @@ def test_predictions_are_those_of_numpy(ratings_in, ratings_out, view, compute, 
         for layer in (model.net_.encoder, model.net_.decoder)
         for each in (layer.weight, layer.bias)
     )
-    y = 1 / (1 + numpy.exp(-(numpy.where(rated, x, 0) @ V.T + mu))) @ W.T + bias
+    code, empty = (1 / (1 + numpy.exp(-each)) for each in (numpy.where(rated, x, 0) @ V.T + mu, mu))
+    y = (code - empty) @ W.T + bias
     expected = {
         "mean": mean + numpy.nanstd(matrix) * y,
         "biases": mean + b + c + residual * y,
@@ -242,3 +253,33 @@ def test_a_scaling_is_of_the_training_ratings_alone(rng):
     assert scaling.spread == pytest.approx(train.matrix.data.std(), rel=ROUNDING)
     assert scaling.inputs(train.matrix).mean() == pytest.approx(SHIFT, rel=ROUNDING)
     assert Scaling.learned(train, "raw", "raw") is None
+
+
+def test_it_leaves_its_start_at_once_where_ratings_are_few(rng):
+    # 300 x 300, 8 ratings a user, most of them but taste: nothing that biased means could tell.
+    users, items = numpy.repeat(numpy.arange(300), 8), rng.integers(0, 300, 2400)
+    tastes, kinds = rng.choice([-1.0, 1.0], 300), rng.choice([-1.0, 1.0], 300)
+    rating = 3 + tastes[users] * kinds[items] + 0.1 * rng.normal(size=2400)
+    frame = pd.DataFrame({"user": users, "item": items, "rating": rating})
+    frame = frame.drop_duplicates(["user", "item"])
+    unit = {"ratings_in": "shifted", "ratings_out": "biases", "num_epochs": 10, "normalise": True}
+    quick = {**SMALL, **unit, "init_sigma": 0.01, "weight_decay": 1e-3, "num_hidden": 50}
+    history = Recommender(**quick).fit(frame).history_
+    start = frame["rating"].std()
+    assert history[4].train_rmse < 0.8 * start
+    assert history[9].train_rmse < 0.5 * start
+
+
+@pytest.mark.parametrize("view", ["item", "user"])
+def test_rare_columns_are_not_overfitted(view, rng):
+    # Three ratings a row and a column, of pure noise: the means are all there is to know.
+    users, items = rng.integers(0, 400, (2, 1200))
+    frame = pd.DataFrame({"user": users, "item": items, "rating": rng.normal(size=1200)})
+    ratings = Ratings.from_frame(frame.drop_duplicates(["user", "item"]), nonpositive="keep")
+    train, test = random_split(ratings, 0.2)
+    unit = {"ratings_in": "shifted", "ratings_out": "biases", "normalise": True, "view": view}
+    quick = {**SMALL, **unit, "init_sigma": 0.01, "weight_decay": 3e-3, "decay_biases": True}
+    model = Recommender(**{**quick, "num_hidden": 200, "learning_rate": 0.003}).fit(train)
+    means = BiasedMeans(5.0, 5.0, 10).fit(train).predict(*test.pairs())
+    found = accuracy(model.predict(*test.pairs()), test.values).rmse
+    assert found < 1.02 * accuracy(means, test.values).rmse

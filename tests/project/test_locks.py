@@ -22,7 +22,9 @@ LOCKS = {
     "main": sum((EXTRAS[name] for name in LIBRARY), PROJECT["project"]["dependencies"]),
 }
 LOCKS["notebook"] = LOCKS["main"] + EXTRAS["notebook"]
-LOCKS["docs"] = PROJECT["project"]["dependencies"] + EXTRAS["cpu"] + EXTRAS["docs"]
+LOCKS["docs"] = sum(
+    (EXTRAS[name] for name in ("cpu", "tune", "docs")), PROJECT["project"]["dependencies"]
+)
 #: By lock: the Pythons that it is for, where these are not all.
 ONLY = {"docs": ("3.11",)}
 PYTHONS = {
