@@ -77,13 +77,13 @@ constraints: ## resolve locks/ and constraints.txt again; ARGS=--upgrade moves t
 	        --output-file "locks/$$1.txt" "$${@:2}" >/dev/null
 	}
 	library=(--constraint locks/tools.txt pyproject.toml \
-	    $(foreach extra,cpu cu112 fast onnx test dev,--extra $(extra)))
+	    $(foreach extra,cpu cu112 fast onnx tune compare test dev,--extra $(extra)))
 	each_python=(--universal --python-version 3.9)
 	resolve tools "$${each_python[@]}" --group tools
 	resolve main "$${each_python[@]}" "$${library[@]}"
 	resolve notebook "$${each_python[@]}" "$${library[@]}" --extra notebook
 	resolve docs --python-version 3.11 --python-platform linux \
-	    --constraint locks/main.txt pyproject.toml $(foreach extra,cpu cu112 docs,--extra $(extra))
+	    --constraint locks/main.txt pyproject.toml $(foreach extra,cpu cu112 tune docs,--extra $(extra))
 	# pip takes hashes among constraints for a demand that all has them, your own package, too.
 	sed -nE '/^ +--hash/d; s/ \\$$//; p' locks/main.txt >constraints.txt
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from ._lazy import imported_when_used
+from ._lazy import imported_when_used, moved
 
 if TYPE_CHECKING:
     from .baselines import BiasedMeans, BiasedMF, Means
+    from .choosing.search import tune
     from .compute.devices import contexts, try_all_gpus
     from .data.interactions import Interactions
     from .data.movielens.tables import load_movielens, read_titles
@@ -52,6 +53,7 @@ sys.meta_path.insert(0, _Repairs)
 # is imported when the name is first used: what needs neither starts at once, and works without.
 _MODULES = {
     "baselines": ("BiasedMF", "BiasedMeans", "Means"),
+    "choosing.search": ("tune",),
     "training.checkpoints": ("Checkpoints",),
     "compute.devices": ("contexts", "try_all_gpus"),
     "errors": ("AutorecError",),
@@ -108,9 +110,14 @@ __all__ = [
     "split_data_ml100k",
     "train_recsys_rating",
     "try_all_gpus",
+    "tune",
 ]
 
 __getattr__ = imported_when_used(__name__, _MODULES)
+
+# What the documents of 0.1.0 import.
+moved("autorec.tables", "autorec.experiments.tables")
+moved("autorec.workers", "autorec.distributed.workers")
 
 
 def __dir__() -> list[str]:

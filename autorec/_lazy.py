@@ -6,7 +6,9 @@ MXNet takes a second to import: what needs none starts at once, and works withou
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 
 
 def imported_when_used(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], object]:
@@ -27,3 +29,11 @@ def imported_when_used(package: str, homes: Mapping[str, Sequence[str]]) -> Call
         return found
 
     return find
+
+
+def moved(old: str, new: str) -> None:
+    """Let a module be imported from where it was, too: its names are those of the new place."""
+    module = ModuleType(old, f"The old place of `{new}`.")
+    vars(module)["__getattr__"] = lambda name: getattr(importlib.import_module(new), name)
+    package, _, name = old.rpartition(".")
+    sys.modules[old] = vars(sys.modules[package])[name] = module

@@ -8,8 +8,8 @@ from typing import TypeVar, cast
 from ._arrays import Floats
 from ._bounds import MOST_VALUES, real, whole
 from ._mxnet import Array, Block, Context, Dense, Sequential, autograd, nn, np, numpy_semantics
+from .data.scaling import DAMPING, Scaling
 from .errors import ConfigurationError
-from .scaling import DAMPING, Scaling
 
 Counts = TypeVar("Counts", Array, Floats)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -230,6 +230,66 @@ def rmse_by_model(table: pd.DataFrame, title: str) -> Figure:
     grid[-1, 0].set_xlabel("test RMSE")
     *theirs, ours = zip(*grid[0, 0].get_legend_handles_labels())
     figure.legend(*zip(ours, *theirs), loc="outside lower right", frameon=False)
+    return figure
+
+
+def tuning(trials: pd.DataFrame, importances: Mapping[str, float], title: str) -> Figure:
+    """Draw how a search went, and the validation RMSE by each hyperparameter, what mattered first.
+
+    Parameters
+    ----------
+    trials : DataFrame
+        See `autorec.choosing.Tuning`.
+    importances : mapping of str to float
+        Shares by hyperparameter; those without one come last.
+    title : str
+    """
+    from matplotlib.ticker import LogLocator
+
+    complete = trials[trials["state"] == "complete"]
+    pruned = trials[trials["state"] == "pruned"]
+    searched = list(trials.columns[trials.columns.get_loc("error") + 1 :])
+    searched.sort(key=lambda name: -importances.get(name, 0.0))
+    columns = 4
+    rows = -(-(len(searched) + 1) // columns)
+    figure = _figure(3 * columns, 2.6 * rows)
+    every = figure.subplots(rows, columns, sharey=True, squeeze=False).flatten()
+    # Trials that were given up, or far off, must not press the good ones together.
+    scores = complete["validation_rmse"].astype(float)
+    low, high = scores.min(), scores.quantile(0.9)
+    margin = max(high - low, 1e-3)
+    every[0].set_ylim(low - 0.1 * margin, high + 0.3 * margin)
+    for axes, name in zip(every, ["trial", *searched]):
+        values = [*complete[name], *pruned[name]]
+        place = {value: n for n, value in enumerate(sorted(set(values), key=str))}
+        numeric = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+        for part, look, label in (
+            (pruned, {"color": "#b8b8b8", "marker": "x", "s": 14, "linewidths": 0.8}, "pruned"),
+            (complete, {"color": "#1f5fa8", "marker": "o", "s": 14}, "complete"),
+        ):
+            where = list(part[name]) if numeric else [place[value] for value in part[name]]
+            axes.scatter(where, part["validation_rmse"], label=label, **look)
+        if not numeric:
+            names = {True: "yes", False: "no"}
+            axes.set_xticks(list(place.values()), [names.get(value, value) for value in place])
+            axes.set_xlim(-0.5, len(place) - 0.5)
+        elif name != "trial" and min(values) > 0 and max(values) > 8 * min(values):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("")
+        share = importances.get(name)
+        words = name.replace("_", " ")
+        axes.set_xlabel(words if share is None else f"{words} ({share:.0%})")
+        _plain(axes)
+    every[0].plot(complete["trial"], scores.cummin(), color="#c8641e", linewidth=1.2, label="best")
+    for axes in every[len(searched) + 1 :]:
+        axes.set_visible(False)
+    for axes in every[::columns]:
+        axes.set_ylabel("validation RMSE")
+    figure.suptitle(title)
+    handles, labels = every[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower right", ncols=3, frameon=False)
     return figure
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from .._arrays import AnyArray
 
 if TYPE_CHECKING:
-    from .._mxnet import Array
+    from .._arrays import Array
 
 _FILE, _ARRAY, _LEGACY_ARRAY = 0x112, 0xF993FACA, 0xF993FAC9
 _DENSE, _CPU, _FLOAT32 = 0, 1, 0

@@ -1,4 +1,4 @@
-"""The command line: ``autorec train``, ``autorec reproduce``, and those of `model_commands`."""
+"""The command line: its commands, and what is said and returned where one fails."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..errors import AutorecError
 from . import model as model_commands
 from . import reproduce as reproduce_command
 from . import train as train_command
+from . import tune as tune_command
 
 app = typer.Typer(
     add_completion=False,
@@ -26,6 +27,7 @@ app = typer.Typer(
 
 # In the order of the help.
 train_command.register(app)
+tune_command.register(app)
 
 
 @app.command("launch")

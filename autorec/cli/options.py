@@ -14,13 +14,17 @@ from ..recommender.presets import PRESETS, Parameters
 from ..training.settings import flag_of
 
 
-def with_hyperparameters(after: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_hyperparameters(
+    after: str, left_out: Callable[[Field[object]], str] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command, in place of its ``**options``, an option for each hyperparameter.
 
     Parameters
     ----------
     after : str
         The command's own option that they follow in the help.
+    left_out : callable, optional
+        Says of a hyperparameter what it is if it is not given; that of each preset by default.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -30,7 +34,7 @@ def with_hyperparameters(after: str) -> Callable[[Callable[..., None]], Callable
             if own.kind is not inspect.Parameter.VAR_KEYWORD:
                 parameters.append(own.replace(kind=inspect.Parameter.KEYWORD_ONLY))
             if own.name == after:
-                parameters += [_option(each) for each in _flagged()]
+                parameters += [_option(each, left_out or _defaults) for each in _flagged()]
 
         def decorated(**options: object) -> None:
             command(**options)
@@ -65,7 +69,7 @@ def _flagged() -> list[Field[object]]:
     return [each for each in fields(Parameters) if flag_of(each) is not None]
 
 
-def _option(declared: Field[object]) -> inspect.Parameter:
+def _option(declared: Field[object], left_out: Callable[[Field[object]], str]) -> inspect.Parameter:
     flag = str(flag_of(declared))
     kind = get_type_hints(Parameters)[declared.name]
     if kind is bool:
@@ -74,7 +78,7 @@ def _option(declared: Field[object]) -> inspect.Parameter:
         kind = str
     elif get_origin(kind) is Union:
         kind = get_args(kind)[0]
-    default = typer.Option(None, flag, help=f"{declared.metadata['help']}{_defaults(declared)}")
+    default = typer.Option(None, flag, help=f"{declared.metadata['help']}{left_out(declared)}")
     return inspect.Parameter(
         option_name(declared),
         inspect.Parameter.KEYWORD_ONLY,
@@ -87,7 +91,7 @@ def _defaults(declared: Field[object]) -> str:
     """Return the default of each preset, those with one value together; nothing for no value."""
     names: dict[str, list[str]] = {}
     for name, preset in PRESETS.items():
-        names.setdefault(_shown(preset.get(declared.name, declared.default)), []).append(name)
+        names.setdefault(shown_value(preset.get(declared.name, declared.default)), []).append(name)
     if len(names) == 1:
         (value,) = names
         return "" if value == "none" else f"  [default: {value}]"
@@ -95,7 +99,8 @@ def _defaults(declared: Field[object]) -> str:
     return f"  [{'; '.join(shown)}]"
 
 
-def _shown(value: object) -> str:
+def shown_value(value: object) -> str:
+    """Return a value of a hyperparameter as the help has it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):

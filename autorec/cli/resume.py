@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
@@ -49,31 +49,45 @@ def recall_options(context: typer.Context, folder: Optional[Path]) -> Optional[P
         for part in every.of_parts() if found is None else []:  # of several nets any will do
             found = found or part.latest()
         context.obj = found
-        if found is None or not _are_options(found.note):
+        options = None if found is None else remembered_options(found.note)
+        if options is None:
             raise ConfigurationError(
                 f"{folder} has no checkpoint of autorec train to go on from; runs with "
                 "--checkpoint-every leave some."
             )
-        options = dict(found.note["options"])
-        for name in ("data", "ratings", "train", "test"):
-            # Standard input is no file; what it had has to be piped in again.
-            given = str(options.get(name) or "-")
-            if given != "-" and not os.path.isabs(given):
-                options[name] = os.path.relpath(os.path.join(found.note["cwd"], given))
         context.default_map = options
     return folder
 
 
-def _are_options(note: Mapping[str, object]) -> bool:
-    """Return whether a note, which may be a stranger's, is one of `resumable_checkpoints`."""
-    options = note.get("options")
-    if not isinstance(options, dict) or not isinstance(note.get("cwd"), str):
-        return False
-    return all(isinstance(each, (str, int, float, type(None))) for each in options.values())
+def remembered_options(note: object) -> dict[str, object] | None:
+    """Return the options of a note of `note_of_options`, with their paths as they are from here.
+
+    None where it is no such note; it may be a stranger's.
+    """
+    if not isinstance(note, Mapping):
+        return None
+    options, start = note.get("options"), note.get("cwd")
+    if not isinstance(options, dict) or not isinstance(start, str):
+        return None
+    if not all(isinstance(each, (str, int, float, type(None))) for each in options.values()):
+        return None
+    found = dict(options)
+    for name in ("data", "ratings", "train", "test", "settings"):
+        # Standard input is no file; what it had has to be piped in again.
+        given = str(found.get(name) or "-")
+        if given != "-" and not os.path.isabs(given):
+            found[name] = os.path.relpath(os.path.join(start, given))
+    return found
 
 
-def refuse_other_options(context: typer.Context) -> None:
+def refuse_other_options(context: typer.Context, allowed: Sequence[str]) -> None:
     """Refuse options that a run which is resumed has from its beginning.
+
+    Parameters
+    ----------
+    context : typer.Context
+    allowed : sequence of str
+        Those that may be given all the same.
 
     Raises
     ------
@@ -83,7 +97,7 @@ def refuse_other_options(context: typer.Context) -> None:
     for option in context.params:
         how = context.get_parameter_source(option)
         given = how is not None and how.name == "COMMANDLINE"
-        if given and option not in ("resume", "epochs", "kvstore", "quiet"):
+        if given and option not in allowed:
             raise ConfigurationError(
                 f"--resume goes on as the run began; leave out --{option.replace('_', '-')}."
             )
@@ -109,13 +123,17 @@ def resumable_checkpoints(
     """
     if every is None:
         return None
+    return Checkpoints(folder / CHECKPOINTS, every, note=note_of_options(context))
+
+
+def note_of_options(context: typer.Context) -> dict[str, object]:
+    """Return the options of a run, and the folder from which their relative paths start."""
     options = {
         option: str(value) if isinstance(value, Path) else value
         for option, value in context.params.items()
         if option not in ("output", "resume", "quiet")
     }
-    note = {"options": options, "cwd": os.getcwd()}
-    return Checkpoints(folder / CHECKPOINTS, every, note=note)
+    return {"options": options, "cwd": os.getcwd()}
 
 
 @contextmanager

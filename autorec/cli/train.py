@@ -8,21 +8,18 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import typer
 from tqdm import tqdm
 
 from .._terminal import note, shown, tell
-from ..data.movielens import tables as movielens
-from ..data.ratings import Ratings
-from ..data.reading import read_ratings
-from ..data.splits import given_split, last_split, random_split
+from ..data.splits import random_split
 from ..distributed.roles import KVStoreName, Role, serve
 from ..errors import ConfigurationError
-from ..recommender.presets import planned_epochs, preset_parameters
+from ..recommender.presets import Parameters, planned_epochs, preset_parameters
+from ..recommender.settings_file import read_settings
 from ..training.checkpoints import Checkpoint
 from ..training.history import Epoch
 from .options import given, with_hyperparameters
@@ -33,6 +30,24 @@ from .resume import (
     resumable_checkpoints,
     told_how_to_resume,
 )
+from .source import (
+    COLUMNS,
+    DATA,
+    DATASET,
+    DUPLICATES,
+    NONPOSITIVE,
+    RATINGS,
+    SEPARATOR,
+    SPLIT,
+    TEST,
+    TEST_RATIO,
+    TRAIN,
+    Duplicates,
+    Nonpositive,
+    Source,
+    Split,
+    has_seen,
+)
 
 if TYPE_CHECKING:
     from ..recommender.estimator import Recommender
@@ -41,43 +56,28 @@ if TYPE_CHECKING:
 @with_hyperparameters(after="preset")
 def train_command(
     context: typer.Context,
-    dataset: Optional[str] = typer.Option(
-        None, help="A MovieLens release by its name.  [default: ml-100k]"
-    ),
-    data: Optional[Path] = typer.Option(
-        None, help="The release's folder or zip.  [default: the cache, else a download]"
-    ),
-    ratings: Optional[Path] = typer.Option(
-        None,
-        help="A file with a rating per line instead (- for stdin): user, item, rating[, time].",
-    ),
-    columns: Optional[str] = typer.Option(
-        None, help="Columns of user, item, rating[, time] in the file: names, or positions from 0."
-    ),
-    separator: Optional[str] = typer.Option(
-        None, help="The separator of the columns.  [default: found in the first line]"
-    ),
-    train: Optional[Path] = typer.Option(None, help="A file of ratings to train on; with --test."),
-    test: Optional[Path] = typer.Option(None, help="A file of ratings to test on; with --train."),
-    duplicates: Literal["error", "last"] = typer.Option(
-        "error", help="Refuse a file that has a user's rating of an item twice, or keep the last."
-    ),
-    nonpositive: Optional[Literal["error", "keep"]] = typer.Option(
-        None,
-        help="Refuse ratings of 0 and below, or keep them.  [default: keep, but error where "
-        "--ratings-in is raw]",
-    ),
-    split: Literal["random", "seq-aware"] = typer.Option(
-        "random", help="Hold out random ratings, or each user's last."
-    ),
-    test_ratio: float = typer.Option(0.1, help="The share that a random split holds out."),
+    dataset: Optional[str] = DATASET,
+    data: Optional[Path] = DATA,
+    ratings: Optional[Path] = RATINGS,
+    columns: Optional[str] = COLUMNS,
+    separator: Optional[str] = SEPARATOR,
+    train: Optional[Path] = TRAIN,
+    test: Optional[Path] = TEST,
+    duplicates: Duplicates = DUPLICATES,
+    nonpositive: Optional[Nonpositive] = NONPOSITIVE,
+    split: Split = SPLIT,
+    test_ratio: float = TEST_RATIO,
     validation_ratio: float = typer.Option(
         0.0,
         help="The share of the training ratings held out to choose the epoch; 0 for the last.",
     ),
-    preset: str = typer.Option(
-        "section",
-        help="section, paper or best: the values of the options below that are not given.",
+    settings: Optional[Path] = typer.Option(
+        None, help="A settings.json of autorec tune: the values of what is not given below."
+    ),
+    preset: Optional[str] = typer.Option(
+        None,
+        help="section, paper or best: the values of the options below that are not given.  "
+        "[default: section]",
     ),
     kvstore: Optional[KVStoreName] = typer.Option(
         None,
@@ -110,25 +110,45 @@ def train_command(
             serve(role)
             return
     if resume:
-        refuse_other_options(context)
-    source = {
-        "dataset": dataset if dataset or ratings or train else "ml-100k",
-        "data": data and str(data),
-        "ratings": ratings and str(ratings),
-        "train": train and str(train),
-        "test": test and str(test),
-        "columns": columns,
-        "duplicates": duplicates,
-        "split": None if train else split,
-        "test_ratio": None if train or split != "random" else test_ratio,
-        "validation_ratio": validation_ratio,
-    }
-    _check_source(source)
-    parameters = preset_parameters(preset, **given(options))
-    source["nonpositive"] = nonpositive or ("keep" if parameters.any_sign else "error")
+        refuse_other_options(context, ("resume", "epochs", "kvstore", "quiet"))
+    if settings is not None and preset is not None:
+        raise ConfigurationError("--settings and --preset both give all values; leave one out.")
+    if not 0 <= validation_ratio < 1:
+        raise ConfigurationError(
+            f"--validation-ratio must be between 0 and 1, not {validation_ratio:g}."
+        )
+    chosen = None if settings is None else read_settings(settings)
+    if chosen is None:
+        preset = preset or "section"
+        parameters = preset_parameters(preset, **given(options))
+    else:
+        parameters = Parameters(**{**chosen.parameters, **given(options)})
+    source = Source(
+        dataset=dataset,
+        data=data,
+        ratings=ratings,
+        columns=columns,
+        separator=separator,
+        train=train,
+        test=test,
+        duplicates=duplicates,
+        nonpositive=nonpositive or ("keep" if parameters.any_sign else "error"),
+        split=split,
+        test_ratio=test_ratio,
+    )
     if parameters.patience is not None and not validation_ratio:
         raise ConfigurationError("--patience needs validation ratings; give --validation-ratio.")
-    name, learned, chooser, held_out = _read_parts(source, separator, parameters.random_state)
+    parts = source.read(parameters.random_state)
+    name, learned, held_out = parts.name, parts.learned, parts.held_out
+    if chosen is not None and has_seen(chosen.about, parts):
+        warnings.warn(
+            f"{settings} was chosen on ratings of which some are held out here: the test RMSE will "
+            "be too good. Split as autorec tune did, with the same --seed.",
+            stacklevel=1,
+        )
+    chooser = None
+    if validation_ratio:
+        learned, chooser = random_split(learned, validation_ratio, parameters.random_state + 1)
 
     # MXNet takes a second to import; wrong arguments are answered before.
     from ..distributed.workers import Workers
@@ -169,8 +189,13 @@ def train_command(
             return
         result = accuracy(model.predict(*held_out.pairs()), held_out.values)
         facts["num_test_cold"] = cold = int(model.is_cold(*held_out.pairs()).sum())
-        config = {**source, "preset": preset, **model.get_params()}
-        config.update(kvstore=kvstore, workers=workers.count)
+        config = {**source.facts(), "validation_ratio": validation_ratio, "preset": preset}
+        config.update(
+            model.get_params(),
+            settings=settings and str(settings),
+            kvstore=kvstore,
+            workers=workers.count,
+        )
         write_report(folder, model, result, facts, config)
         model.save(folder / "model")
     if cold and not quiet:
@@ -198,60 +223,6 @@ def _cold(model: Recommender) -> str:
 def register(app: typer.Typer) -> None:
     """Give a command line this command."""
     app.command("train")(train_command)
-
-
-def _check_source(source: Mapping[str, Any]) -> None:
-    """Refuse options that name the data twice or by half."""
-    if (source["train"] is None) != (source["test"] is None):
-        raise ConfigurationError("--train and --test go together; name a file for each.")
-    if sum(source[each] is not None for each in ("dataset", "ratings", "train")) > 1:
-        raise ConfigurationError(
-            "--dataset, --ratings and --train with --test each name the data; give one of them."
-        )
-    if source["data"] is not None and source["dataset"] is None:
-        raise ConfigurationError("--data is where --dataset lies; leave one out.")
-    if source["test_ratio"] is not None and not 0 < source["test_ratio"] < 1:
-        raise ConfigurationError(
-            f"--test-ratio must be between 0 and 1, not {source['test_ratio']:g}."
-        )
-    if not 0 <= source["validation_ratio"] < 1:
-        raise ConfigurationError(
-            f"--validation-ratio must be between 0 and 1, not {source['validation_ratio']:g}."
-        )
-
-
-def _read_parts(
-    source: Mapping[str, Any], separator: str | None, seed: int
-) -> tuple[str, Ratings, Ratings | None, Ratings]:
-    """Return the data's name, and the ratings to train on, to choose the epoch and held out."""
-    columns, duplicates = source["columns"], source["duplicates"]
-    named = None if columns is None else [_column(each) for each in columns.split(",")]
-    read = partial(
-        read_ratings,
-        separator=separator,
-        columns=named,
-        duplicates=duplicates,
-        nonpositive=source["nonpositive"],
-    )
-    if source["train"] is not None:
-        name = _stem(source["train"])
-        learned = read(source["train"])
-        learned, held_out = given_split(learned, read(source["test"], like=learned))
-    else:
-        if source["ratings"] is not None:
-            name, table = _stem(source["ratings"]), read(source["ratings"])
-        else:
-            release = movielens.find_release(source["dataset"])
-            name = release.folder
-            table = movielens.load_movielens(release.name, source["data"])
-        if source["split"] == "random":
-            learned, held_out = random_split(table, source["test_ratio"], seed)
-        else:
-            learned, held_out = last_split(table)
-    chooser = None
-    if source["validation_ratio"]:
-        learned, chooser = random_split(learned, source["validation_ratio"], seed + 1)
-    return name, learned, chooser, held_out
 
 
 def _overview(facts: Mapping[str, Any]) -> str:
@@ -302,11 +273,3 @@ def _logged(quiet: bool) -> Iterator[None]:
 class _Told(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         tell(record.getMessage())
-
-
-def _column(name: str) -> str | int:
-    return int(name) if name.isascii() and name.isdigit() else name
-
-
-def _stem(path: str) -> str:
-    return "stdin" if path == "-" else Path(path).name.split(".")[0]

@@ -47,9 +47,9 @@ from numpy.typing import NDArray
 
 from .._mxnet import Array, from_any_thread, gluon, mx, npx
 from .._output import replaced, usable_folder
+from ..data.scaling import DAMPING, Scaling
 from ..errors import AutorecError, ConfigurationError, RatingsError
 from ..evaluation.ensemble import Member
-from ..scaling import DAMPING, Scaling
 from .layers import Formula, formula
 from .onnx import onnx_file, run_onnx
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.scaling import Scaling
 from ..evaluation.ensemble import Member
-from ..scaling import Scaling
 
 
 class Formula(NamedTuple):

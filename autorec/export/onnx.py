@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.scaling import DAMPING
 from ..errors import ConfigurationError
-from ..scaling import DAMPING
 from .layers import Formula
 
 # What ONNX calls the activations. All operators used are in operator set 11, which is of 2019.

@@ -33,10 +33,11 @@ from ..evaluation.top_items import best_items, nearest, vectors
 from ..model import AutoRec
 from ..training.checkpoints import Checkpoint, Checkpoints
 from ..training.history import Epoch, History
-from .fitting import Fitting, cold_rating, learn, scale_of
+from .fitting import Fitting, Learned, cold_rating, learn
 from .id_maps import check_saveable
 from .presets import Parameters, preset_parameters
 from .saving import load, save
+from .settings_file import read_settings
 
 #: Of the parameters.
 NAMES = tuple(each.name for each in fields(Parameters))
@@ -114,6 +115,22 @@ class Recommender(Fitted):
             If there is no such preset.
         """
         return cls(**vars(preset_parameters(name, **parameters)))
+
+    @classmethod
+    def from_settings(cls, path: str | os.PathLike[str], **parameters: Any) -> Recommender:
+        """Return a recommender with the values of a settings file, and others on top.
+
+        Parameters
+        ----------
+        path : path
+            Of a ``settings.json`` that `autorec tune` left.
+
+        Raises
+        ------
+        ConfigurationError
+            If it is none, or a value cannot be used.
+        """
+        return cls(**{**read_settings(Path(path)).parameters, **parameters})
 
     @property
     def parameters(self) -> Parameters:
@@ -212,12 +229,14 @@ class Recommender(Fitted):
         )
         how = Fitting(on_epoch, checkpoints, resume, workers)
         found = learn(parameters, ratings, chooser, held_out, how)
-        learned = copy.copy(self)
-        learned.ratings_, learned.scale_ = ratings, scale_of(ratings)
-        learned.members_, learned.histories_ = found.members, found.histories
-        learned.chosen_ = found.chosen
-        self._adopt(learned)
+        self._take(found)
         return self
+
+    def _take(self, learned: Learned) -> None:
+        found = copy.copy(self)
+        for each in fields(learned):
+            setattr(found, f"{each.name}_", getattr(learned, each.name))
+        self._adopt(found)
 
     @from_any_thread
     def predict(
@@ -475,12 +494,16 @@ class Recommender(Fitted):
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the model to a folder, see `saving.save`; return the folder."""
-        return save(self, Path(folder))
+        learned = Learned(**{each.name: getattr(self, f"{each.name}_") for each in fields(Learned)})
+        return save(self.parameters, learned, Path(folder))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], devices: str | None = None) -> Recommender:
         """Read a model that `save` wrote, see `saving.load`."""
-        return load(cls, Path(folder), devices)
+        parameters, learned = load(Path(folder), devices)
+        model = cls(**vars(parameters))
+        model._take(learned)
+        return model
 
     def _rows(self, users: object, k: int) -> NDArray[np.int64]:
         """Return the codes of the users to recommend to, everybody's by default."""

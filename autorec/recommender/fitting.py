@@ -12,12 +12,12 @@ from .._mxnet import mx
 from ..compute.devices import contexts
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
+from ..data.scaling import Scaling
 from ..data.splits import random_split
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError
 from ..evaluation.ensemble import Member, best_weight, known, predict_pairs
 from ..model import AutoRec
-from ..scaling import Scaling
 from ..training.checkpoints import Checkpoint, Checkpoints
 from ..training.history import Epoch, History
 from ..training.loop import fit
@@ -27,10 +27,14 @@ from .presets import Parameters
 
 @dataclass(frozen=True)
 class Learned:
-    """What a fit leaves.
+    """What a fit leaves, and what is kept of it on disk.
 
     Parameters
     ----------
+    ratings : Ratings
+        Those to train on.
+    scale : tuple of float
+        Lowest and highest of these.
     members : tuple of Member
         Those of the item view first.
     histories : tuple of History
@@ -40,6 +44,8 @@ class Learned:
         validation, a fit to all ratings is the one that was found best.
     """
 
+    ratings: Ratings
+    scale: tuple[float, float]
     members: tuple[Member, ...]
     histories: tuple[History, ...]
     chosen: dict[str, Any]
@@ -99,6 +105,7 @@ def _train(
     test: Ratings | None,
     how: Fitting,
 ) -> Learned:
+    scale = float(np.min(ratings.values)), float(np.max(ratings.values))
     runs = [(view, n) for view in parameters.views for n in range(parameters.members)]
     members, histories = [], []
     for view, n in runs:
@@ -109,7 +116,7 @@ def _train(
         ]
         own = replace(parameters.of_view(view), random_state=parameters.random_state + n)
         alone = how if len(runs) == 1 else how.part(f"{view}-{n}")
-        net, history = _train_net(own, train, held_out[0], held_out[1], scale_of(ratings), alone)
+        net, history = _train_net(own, train, held_out[0], held_out[1], scale, alone)
         members.append(Member(net, train, 1 / parameters.members))
         histories.append(history)
     weight = parameters.user_weight
@@ -120,7 +127,7 @@ def _train(
     if parameters.view == "both":
         members = [replace(each, weight=each.weight * shares[each.inputs.view]) for each in members]
     chosen = {} if validation is None else _choice(parameters, histories, weight)
-    return Learned(tuple(members), tuple(histories), chosen)
+    return Learned(ratings, scale, tuple(members), tuple(histories), chosen)
 
 
 def _choice(
@@ -231,11 +238,6 @@ def build_net(
         typical_count=typical_count,
         scaling=scaling,
     )
-
-
-def scale_of(ratings: Ratings) -> tuple[float, float]:
-    """Return the lowest and the highest rating."""
-    return float(np.min(ratings.values)), float(np.max(ratings.values))
 
 
 def cold_rating(parameters: Parameters, scale: tuple[float, float]) -> float | None:

@@ -8,8 +8,8 @@ from typing import Any, Literal, Optional, Union
 
 from .._bounds import MOST_SEED
 from ..data.interactions import View
+from ..data.scaling import RatingsIn, RatingsOut
 from ..errors import ConfigurationError
-from ..scaling import RatingsIn, RatingsOut
 from ..training.settings import Settings, setting
 
 Views = Literal["item", "user", "both"]

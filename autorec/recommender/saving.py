@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
 from .._arrays import AnyArray, Ids
 from .._environment import versions
-from .._mxnet import Array, from_any_thread, mx
+from .._mxnet import Array, Context, from_any_thread, mx
 from .._mxnet import np as mxnp
 from .._storage.folders import MODEL, check_place, locked, read_folder, write_folder
 from .._storage.npz import stored_arrays, write_npz
@@ -20,16 +20,13 @@ from .._storage.params import StoredParameter, stored_params, write_params
 from ..compute.devices import contexts
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
+from ..data.scaling import RatingsIn, RatingsOut, Scaling
 from ..errors import ConfigurationError, ModelError
 from ..evaluation.ensemble import Member
-from ..scaling import RatingsIn, RatingsOut, Scaling
 from ..training.history import History
-from .fitting import build_net
+from .fitting import Learned, build_net
 from .id_maps import check_saveable, listed, restored
 from .presets import Parameters
-
-if TYPE_CHECKING:
-    from .estimator import Recommender
 
 #: What comes of content that is not what it should be.
 _WRONG = LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError
@@ -40,7 +37,7 @@ _SCALING, _COLUMNS = ("mean", "spread", "residual_spread"), ("column_biases", "r
 
 
 @from_any_thread
-def save(model: Recommender, folder: Path) -> Path:
+def save(parameters: Parameters, learned: Learned, folder: Path) -> Path:
     """Write a fitted recommender to a folder, in the place of a model that is there.
 
     The folder holds the weights in Gluon's format, the ratings, without which nothing can be
@@ -48,7 +45,8 @@ def save(model: Recommender, folder: Path) -> Path:
 
     Parameters
     ----------
-    model : Recommender
+    parameters : Parameters
+    learned : Learned
     folder : Path
 
     Returns
@@ -58,18 +56,16 @@ def save(model: Recommender, folder: Path) -> Path:
 
     Raises
     ------
-    NotFittedError
-        If the model is not fitted.
     ModelError
         If the folder holds something else, or another process keeps writing to it.
     RatingsError, ConfigurationError
         See `check_saveable`.
     """
-    ratings: Ratings = model.ratings_
+    ratings = learned.ratings
     check_saveable(ratings)
     body = {
-        "config": vars(model.parameters),
-        "scale": list(model.scale_),
+        "config": vars(parameters),
+        "scale": list(learned.scale),
         "nets": [
             {
                 "view": member.inputs.view,
@@ -79,9 +75,9 @@ def save(model: Recommender, folder: Path) -> Path:
                 "scaling": _numbers(member.net.scaling),
                 "history": [asdict(epoch) for epoch in history],
             }
-            for member, history in zip(model.members_, model.histories_)
+            for member, history in zip(learned.members, learned.histories)
         ],
-        "chosen": model.chosen_,
+        "chosen": learned.chosen,
         "users": listed(ratings.user_ids),
         "items": listed(ratings.item_ids),
         "sha256_ratings": ratings.checksum(),
@@ -94,7 +90,7 @@ def save(model: Recommender, folder: Path) -> Path:
     }
     if ratings.times is not None:
         arrays["times"] = ratings.times
-    weights = weights_of(model.members_)
+    weights = weights_of(learned.members)
     files = {
         "weights.params": lambda file: write_params(file, weights),
         "ratings.npz": lambda file: write_npz(file, arrays, packed=True),
@@ -107,15 +103,13 @@ def save(model: Recommender, folder: Path) -> Path:
 
 
 @from_any_thread
-def load(cls: type[Recommender], folder: Path, devices: str | None = None) -> Recommender:
+def load(folder: Path, devices: str | None = None) -> tuple[Parameters, Learned]:
     """Read a recommender that `save` wrote.
 
     What is in the folder may be a stranger's: all of it is checked before it is used.
 
     Parameters
     ----------
-    cls : type
-        `Recommender`.
     folder : Path
     devices : str, optional
         See `contexts`; by default those that it was fitted on, the CPU where they are not.
@@ -127,7 +121,7 @@ def load(cls: type[Recommender], folder: Path, devices: str | None = None) -> Re
     """
     with read_folder(folder, MODEL) as (body, files):
         try:
-            return _restored(cls, body, files, devices)
+            return _restored(body, files, devices)
         except ConfigurationError:
             raise
         except _WRONG as error:
@@ -136,36 +130,32 @@ def load(cls: type[Recommender], folder: Path, devices: str | None = None) -> Re
 
 
 def _restored(
-    cls: type[Recommender], body: Any, files: Mapping[str, IO[bytes]], devices: str | None
-) -> Recommender:
+    body: Any, files: Mapping[str, IO[bytes]], devices: str | None
+) -> tuple[Parameters, Learned]:
     try:
-        model = cls(**body["config"])
+        parameters = Parameters(**body["config"])
     except ConfigurationError as error:
         raise ValueError(str(error)) from error
     if devices is not None:
-        model.set_params(devices=devices)
-    where = contexts(model.devices)
+        parameters = replace(parameters, devices=devices)
+    where = contexts(parameters.devices)
     for name, version in body["versions"].items():
         if not isinstance(version, str):
             raise ValueError(f"the version of {name} is no text")
     low, high = map(_number, body["scale"])
     if low > high:
         raise ValueError("its scale is upside down")
-    model.scale_ = low, high
-    model.ratings_ = _ratings(
-        files["ratings.npz"], restored(body["users"]), restored(body["items"])
-    )
-    if model.ratings_.checksum() != body["sha256_ratings"]:
+    ratings = _ratings(files["ratings.npz"], restored(body["users"]), restored(body["items"]))
+    if ratings.checksum() != body["sha256_ratings"]:
         raise ValueError("the ratings are not those of the manifest")
-    if len(Interactions.from_ratings(model.ratings_)) != len(model.ratings_):
+    if len(Interactions.from_ratings(ratings)) != len(ratings):
         raise ValueError("it has two ratings of one item by one user")
     weights = stored_params(files["weights.params"])
-    nets = body["nets"] if "nets" in body else [_single(body, model)]
-    parameters: Parameters = model.parameters
+    nets = body["nets"] if "nets" in body else [_single(body, parameters, ratings)]
     views = [view for view in parameters.views for _ in range(parameters.members)]
     if [each["view"] for each in nets] != views:
         raise ValueError("its nets are not those of its parameters")
-    model.members_, model.histories_ = (), ()
+    members, histories = [], []
     for n, described in enumerate(nets):
         prefix = f"{n}." if len(nets) > 1 else ""
         own = {
@@ -174,22 +164,22 @@ def _restored(
         history = History.from_rows(described["history"])
         if not history.epochs:
             raise ValueError("it has no epochs")
-        model.histories_ += (history,)
-        model.members_ += (_member(model, parameters, described, own, where),)
-    if len(weights_of(model.members_)) != len(weights):
+        histories.append(history)
+        members.append(_member(ratings, (low, high), parameters, described, own, where))
+    if len(weights_of(members)) != len(weights):
         raise ValueError("it has weights of no net")
-    if abs(sum(each.weight for each in model.members_) - 1) > 1e-6:
+    if abs(sum(each.weight for each in members) - 1) > 1e-6:
         raise ValueError("the weights of its nets are not 1 together")
-    model.chosen_ = _chosen(body.get("chosen", {}))
-    return model
+    chosen = _chosen(body.get("chosen", {}))
+    return parameters, Learned(ratings, (low, high), tuple(members), tuple(histories), chosen)
 
 
-def _single(body: Any, model: Any) -> dict[str, Any]:
+def _single(body: Any, parameters: Parameters, ratings: Ratings) -> dict[str, Any]:
     """Return the description of the one net that manifests before had."""
     return {
-        "view": model.view,
+        "view": parameters.view,
         "weight": 1.0,
-        "columns": model.ratings_.num_users if model.view == "item" else model.ratings_.num_items,
+        "columns": ratings.num_users if parameters.view == "item" else ratings.num_items,
         "typical_count": body["typical_count"],
         "scaling": None,
         "history": body["history"],
@@ -197,11 +187,12 @@ def _single(body: Any, model: Any) -> dict[str, Any]:
 
 
 def _member(
-    model: Any,
+    ratings: Ratings,
+    scale: tuple[float, float],
     parameters: Parameters,
     described: Mapping[str, Any],
     weights: Mapping[str, StoredParameter],
-    where: Any,
+    where: Sequence[Context],
 ) -> Member:
     """Return a net as it is described, on some devices."""
     view = described["view"]
@@ -210,7 +201,7 @@ def _member(
         raise ValueError("its typical count is not above 0")
     if not 0 <= _number(weight) <= 1:
         raise ValueError("a weight is not from 0 to 1")
-    every = Interactions.from_ratings(model.ratings_, view)
+    every = Interactions.from_ratings(ratings, view)
     if type(columns) is not int or not 0 < columns <= every.shape[1]:
         raise ValueError("it has not the columns that it learned from")
     inputs = Interactions(every.matrix[:, :columns], view)
@@ -220,7 +211,7 @@ def _member(
     if {name: stored.shape for name, stored in weights.items()} != wanted:
         raise ValueError("the weights are not of the net's shapes")
     scaling = _scaling(own, described["scaling"], weights) if scaled else None
-    net = build_net(own, columns, model.scale_, count, scaling)
+    net = build_net(own, columns, scale, count, scaling)
     # Gradients take as much memory as the weights, and a loaded net is not trained on.
     net.collect_params().setattr("grad_req", "null")
     for name, parameter in net._collect_params_with_prefix().items():

@@ -10,9 +10,9 @@ import numpy
 from .._arrays import Floats, Integers
 from .._mxnet import Array, Context, Dense, Sequential, autograd, mx, nn, np, numpy_semantics
 from ..data.interactions import Interactions
+from ..data.scaling import Scaling
 from ..errors import ConfigurationError
 from ..model import AutoRec, dense
-from ..scaling import Scaling
 from .loop import fit
 from .optimizer import make_trainer
 from .steps import squared_error

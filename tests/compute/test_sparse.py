@@ -14,8 +14,8 @@ from autorec._mxnet import autograd, gluon, mx, np
 from autorec.compute import choice
 from autorec.compute.choice import has_kernels, is_sparse
 from autorec.compute.sparse import rated_cells
+from autorec.data.scaling import Scaling
 from autorec.errors import ConfigurationError
-from autorec.scaling import Scaling
 from autorec.training.settings import Settings
 from autorec.training.sparse_steps import SparseSteps
 from autorec.training.steps import DenseSteps

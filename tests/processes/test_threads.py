@@ -233,6 +233,28 @@ def test_eight_threads_predict_while_others_train(
     soaked("rounds of predictions by 8 threads while others trained", rounds)
 
 
+def test_those_who_train_keep_nobody_waiting(known: SimpleNamespace) -> None:
+    begun, answered = threading.Barrier(13), threading.Event()
+
+    def wait(_: object) -> None:
+        begun.wait(timeout=60)
+        assert answered.wait(timeout=60)
+
+    with ThreadPoolExecutor(13) as threads:
+        training = [
+            threads.submit(recommender("dense", num_epochs=1).fit, known.table, on_epoch=wait)
+            for _ in range(12)
+        ]
+        try:
+            begun.wait(timeout=60)  # all of them are in the middle of their training
+            asked = threads.submit(known.model.predict, [1, 2], [3, 4])
+            assert len(asked.result(timeout=60)) == 2
+        finally:
+            answered.set()
+        for each in training:
+            each.result()
+
+
 def test_the_threads_of_a_server_leave_no_memory_behind(known: SimpleNamespace) -> None:
     def predict_in_threads(count: int) -> None:
         for _ in range(count):

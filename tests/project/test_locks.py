@@ -15,14 +15,16 @@ else:
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-LIBRARY = ["cpu", "cu112", "fast", "onnx", "test", "dev"]
+LIBRARY = ["cpu", "cu112", "fast", "onnx", "tune", "compare", "test", "dev"]
 #: By lock: what it is made for, in the words of pyproject.toml.
 LOCKS = {
     "tools": PROJECT["dependency-groups"]["tools"],
     "main": sum((EXTRAS[name] for name in LIBRARY), PROJECT["project"]["dependencies"]),
 }
 LOCKS["notebook"] = LOCKS["main"] + EXTRAS["notebook"]
-LOCKS["docs"] = PROJECT["project"]["dependencies"] + EXTRAS["cpu"] + EXTRAS["docs"]
+LOCKS["docs"] = sum(
+    (EXTRAS[name] for name in ("cpu", "tune", "docs")), PROJECT["project"]["dependencies"]
+)
 #: By lock: the Pythons that it is for, where these are not all.
 ONLY = {"docs": ("3.11",)}
 PYTHONS = {

@@ -93,3 +93,21 @@ def test_what_a_document_imports_is_there(path):
 
 def test_something_is_imported_by_the_documents():
     assert any("import" in code(path) for path in DOCUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "name"),
+    [
+        ("autorec.tables", "autorec.experiments.tables", "TABLES"),
+        ("autorec.workers", "autorec.distributed.workers", "Workers"),
+    ],
+)
+def test_what_the_documents_of_0_1_0_import_is_still_there(old, new, name):
+    assert getattr(importlib.import_module(old), name) is getattr(
+        importlib.import_module(new), name
+    )
+
+
+def test_the_tree_shows_at_most_fifteen_public_names():
+    shown = {path.name.partition(".")[0] for path in (ROOT / "autorec").iterdir()}
+    assert len({name for name in shown if not name.startswith("_")} - {"py"}) <= 15

@@ -138,7 +138,7 @@ def test_each_figure_is_shown_once(name):
 @each_file
 def test_each_figure_is_described(name):
     for cell in filter(shows_a_figure, cells(committed(name))):
-        # nbconvert reads the one, myst-nb the other.
+        # nbconvert's classic page reads the one, the site the other.
         assert len(cell.metadata["alt"]) > 50
         assert cell.metadata["mystnb"]["image"]["alt"] == cell.metadata["alt"]
 

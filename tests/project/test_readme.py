@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 from support import ROOT
 
 import autorec
@@ -10,26 +9,21 @@ import autorec
 README = ROOT / "README.md"
 
 
-def test_the_examples_run_and_give_what_they_say(ml_100k, capsys, tmp_path, monkeypatch):
-    pytest.importorskip("onnxruntime")
+def test_it_is_one_page():
+    assert len(README.read_text().split()) <= 900
+
+
+def test_the_example_runs(ml_100k, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
     names: dict[str, object] = {}
-    outputs = []
-    examples = re.findall(r"```python\n(.*?)```", README.read_text(), re.S)
-    for example in examples:
-        exec(compile(example, README.name, "exec"), names)
-        outputs.append(capsys.readouterr().out)
-    shown = re.search(r"# (Accuracy\(rmse=)([\d.]+)\.\.\., mae=([\d.]+)\.\.\.", examples[0])
-    rmse, mae = re.search(r"rmse=([\d.]+), mae=([\d.]+)", outputs[0]).groups()
-    assert shown is not None
-    # Shown are two digits; 25 epochs end elsewhere in the third on another processor.
-    assert [float(rmse), float(mae)] == pytest.approx([float(shown[2]), float(shown[3])], abs=0.01)
-    # Served from ONNX, the list is the model's own, but for the order of scores that are alike.
-    recommended, items = names["model"].recommend(42), names["items"]
-    best = names["scores"][names["best"]]
-    theirs = names["scores"][items.get_indexer(recommended["item"])]
-    assert theirs == pytest.approx(best, abs=1e-4)
-    assert recommended["rating"].to_numpy() == pytest.approx(best.clip(1, 5), abs=1e-4)
+    exec(compile(example, README.name, "exec"), names)
+    printed = capsys.readouterr().out
+    model = names["model"]
+    assert isinstance(model, autorec.Recommender)
+    for title in model.recommend(42, titles=autorec.read_titles("100k"))["title"]:
+        assert title[:20] in printed
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_every_public_name_is_there():

@@ -9,9 +9,9 @@ import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from ._arrays import Integers
-from .data.biases import bias, biased_means
-from .data.interactions import Interactions
+from .._arrays import Integers
+from .biases import bias, biased_means
+from .interactions import Interactions
 
 RatingsIn = Literal["raw", "shifted", "mean", "biases"]
 RatingsOut = Literal["raw", "mean", "biases"]

@@ -23,8 +23,8 @@ from autorec import (
 )
 from autorec._mxnet import mx
 from autorec.data.biases import biased_means
+from autorec.data.scaling import DAMPING, SHIFT, Scaling
 from autorec.errors import RatingsError
-from autorec.scaling import DAMPING, SHIFT, Scaling
 
 SMALL = {
     "num_hidden": 6,

@@ -1,0 +1,122 @@
+"""Space: what a search varies, and between which bounds, by hyperparameter.
+
+To have another hyperparameter searched, name its field of `Parameters` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Union
+
+from ..recommender.presets import PRESETS
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Some values, in no order."""
+
+    values: tuple[Any, ...]
+
+    def __init__(self, *values: Any) -> None:
+        object.__setattr__(self, "values", values)
+
+    def __contains__(self, value: Any) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        *others, last = map(_shown, self.values)
+        return f"{', '.join(others)} or {last}"
+
+
+@dataclass(frozen=True)
+class Between:
+    """Numbers from `low` to `high`, whole ones if these are whole; proposed evenly, or by size.
+
+    Parameters
+    ----------
+    low, high : int or float
+    log : bool
+        Whether doubling a number is a step as large anywhere.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are whole numbers."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def __contains__(self, value: Any) -> bool:
+        number = isinstance(value, int if self.whole else (int, float))
+        return number and not isinstance(value, bool) and bool(self.low <= value <= self.high)
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+Searched = Union[OneOf, Between]
+
+#: Epochs that a trial may have, and those after which it ends if its validation RMSE has not fallen
+#: by this share in them.
+MOST_EPOCHS, PATIENCE, LEAST_GAIN = 200, 10, 5e-4
+
+#: Epochs after which a trial may be given up.
+LEAST_EPOCHS = 8
+
+#: Minutes that a search has where it is told no end.
+MINUTES = 10.0
+
+#: What is not searched.
+BASE: Mapping[str, Any] = {
+    **PRESETS["best"],
+    "loss": "rating",
+    "num_epochs": MOST_EPOCHS,
+    "cold_rating": None,
+}
+
+#: No choice depends on the unit of the ratings; with the loss "rating", neither does the decay.
+SPACE: Mapping[str, Searched] = {
+    "view": OneOf("item", "user"),
+    "ratings_in": OneOf("shifted", "mean", "biases"),
+    "ratings_out": OneOf("mean", "biases"),
+    "num_hidden": Between(50, 600, log=True),
+    "weight_decay": Between(5e-5, 0.01, log=True),
+    "learning_rate": Between(0.001, 0.02, log=True),
+    "learning_rate_decay": Between(0.94, 1.0),
+    "dropout": Between(0.0, 0.5),
+    "input_dropout": Between(0.0, 0.4),
+    "normalise": OneOf(False, True),
+    "decay_power": Between(0.0, 1.0),
+    "averaging": OneOf(0.0, 0.9),
+}
+
+_START: Mapping[str, Any] = {
+    "view": "item",
+    "ratings_in": "shifted",
+    "ratings_out": "biases",
+    "num_hidden": 300,
+    "weight_decay": 0.001,
+    "learning_rate": 0.003,
+    "learning_rate_decay": 0.97,
+    "dropout": 0.0,
+    "input_dropout": 0.0,
+    "normalise": True,
+    "decay_power": 0.5,
+    "averaging": 0.9,
+}
+
+#: The first trials: what does well on most ratings, in either view, and what is much like "best".
+STARTS: tuple[Mapping[str, Any], ...] = (
+    _START,
+    {**_START, "view": "user"},
+    {**_START, "ratings_out": "mean", "num_hidden": 500},
+)

@@ -1,0 +1,165 @@
+"""Source: the ratings that a command is given, and which of them are held out to test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import typer
+
+from ..data.movielens import tables as movielens
+from ..data.ratings import Ratings
+from ..data.reading import read_ratings
+from ..data.splits import given_split, last_split, random_split
+from ..errors import ConfigurationError
+
+Duplicates = Literal["error", "last"]
+Nonpositive = Literal["error", "keep"]
+Split = Literal["random", "seq-aware"]
+
+DATASET = typer.Option(None, help="A MovieLens release by its name.  [default: ml-100k]")
+DATA = typer.Option(
+    None, help="The release's folder or zip.  [default: the cache, else a download]"
+)
+RATINGS = typer.Option(
+    None,
+    help="A file with a rating per line instead (- for stdin): user, item, rating[, time].",
+)
+COLUMNS = typer.Option(
+    None, help="Columns of user, item, rating[, time] in the file: names, or positions from 0."
+)
+SEPARATOR = typer.Option(
+    None, help="The separator of the columns.  [default: found in the first line]"
+)
+TRAIN = typer.Option(None, help="A file of ratings to train on; with --test.")
+TEST = typer.Option(None, help="A file of ratings to test on; with --train.")
+DUPLICATES = typer.Option(
+    "error", help="Refuse a file that has a user's rating of an item twice, or keep the last."
+)
+NONPOSITIVE = typer.Option(
+    None,
+    help="Refuse ratings of 0 and below, or keep them.  [default: keep, but error where "
+    "--ratings-in is raw]",
+)
+SPLIT = typer.Option("random", help="Hold out random ratings, or each user's last.")
+TEST_RATIO = typer.Option(0.1, help="The share that a random split holds out.")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Ratings apart for training and for testing, and the table that both are of."""
+
+    name: str
+    learned: Ratings
+    held_out: Ratings
+    table: Ratings | None
+
+
+def has_seen(about: Mapping[str, Any], parts: Parts) -> bool:
+    """Return whether settings were chosen on another part of a table, some of which is held out.
+
+    Parameters
+    ----------
+    about : mapping
+        Of a settings file: what `autorec tune` wrote, or anything.
+    parts : Parts
+    """
+    if parts.table is None or about.get("sha256_table") != parts.table.checksum():
+        return False
+    return about.get("sha256_ratings") != parts.learned.checksum()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where ratings come from, checked, as the options of a command say.
+
+    Raises
+    ------
+    ConfigurationError
+        If they name the data twice or by half.
+    """
+
+    dataset: str | None = None
+    data: Path | None = None
+    ratings: Path | None = None
+    columns: str | None = None
+    separator: str | None = None
+    train: Path | None = None
+    test: Path | None = None
+    duplicates: Duplicates = "error"
+    nonpositive: Nonpositive = "error"
+    split: Split = "random"
+    test_ratio: float = 0.1
+
+    def __post_init__(self) -> None:
+        if (self.train is None) != (self.test is None):
+            raise ConfigurationError("--train and --test go together; name a file for each.")
+        if sum(each is not None for each in (self.dataset, self.ratings, self.train)) > 1:
+            raise ConfigurationError(
+                "--dataset, --ratings and --train with --test each name the data; give one of them."
+            )
+        if self.data is not None and (self.ratings is not None or self.train is not None):
+            raise ConfigurationError("--data is where --dataset lies; leave one out.")
+        if self._at_random and not 0 < self.test_ratio < 1:
+            raise ConfigurationError(
+                f"--test-ratio must be between 0 and 1, not {self.test_ratio:g}."
+            )
+
+    def facts(self) -> Mapping[str, Any]:
+        """Return the options, for a report."""
+        given = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
+        given.pop("separator")
+        if self.ratings is None and self.train is None:
+            given["dataset"] = self.dataset or _USUAL
+        if self.train is not None:
+            given["split"] = None
+        if not self._at_random:
+            given["test_ratio"] = None
+        return given
+
+    def read(self, seed: int) -> Parts:
+        """Return the ratings to train on and those held out; the seed is of a random split."""
+        if self.train is not None:
+            learned = self._read(self.train)
+            parts = given_split(learned, self._read(self.test, like=learned))
+            return Parts(_stem(self.train), *parts, table=None)
+        name, table = self.read_table()
+        if self.split == "random":
+            return Parts(name, *random_split(table, self.test_ratio, seed), table=table)
+        return Parts(name, *last_split(table), table=table)
+
+    def read_table(self) -> tuple[str, Ratings]:
+        """Return the data's name, and all its ratings."""
+        if self.ratings is not None:
+            return _stem(self.ratings), self._read(self.ratings)
+        release = movielens.find_release(self.dataset or _USUAL)
+        return release.folder, movielens.load_movielens(release.name, self.data)
+
+    @property
+    def _at_random(self) -> bool:
+        return self.train is None and self.split == "random"
+
+    @property
+    def _read(self) -> Any:
+        named = None if self.columns is None else [_column(c) for c in self.columns.split(",")]
+        return partial(
+            read_ratings,
+            separator=self.separator,
+            columns=named,
+            duplicates=self.duplicates,
+            nonpositive=self.nonpositive,
+        )
+
+
+_USUAL = "ml-100k"
+
+
+def _column(name: str) -> str | int:
+    return int(name) if name.isascii() and name.isdigit() else name
+
+
+def _stem(path: Path) -> str:
+    return "stdin" if str(path) == "-" else path.name.split(".")[0]

@@ -1,0 +1,258 @@
+"""The command that searches for settings, and leaves them where ``autorec train`` takes them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import Field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Optional
+
+import pandas as pd
+import typer
+from tqdm import tqdm
+
+from .._storage.files import replacing
+from .._terminal import note, shown
+from ..choosing.space import BASE, MINUTES, MOST_EPOCHS, SPACE
+from ..errors import ConfigurationError
+from .listing import write_listing
+from .options import given, shown_value, with_hyperparameters
+from .resume import note_of_options, refuse_other_options, remembered_options
+from .source import (
+    COLUMNS,
+    DATA,
+    DATASET,
+    DUPLICATES,
+    NONPOSITIVE,
+    RATINGS,
+    SEPARATOR,
+    SPLIT,
+    TEST,
+    TEST_RATIO,
+    TRAIN,
+    Duplicates,
+    Nonpositive,
+    Source,
+    Split,
+)
+
+if TYPE_CHECKING:
+    from ..choosing.search import Progress, Tuning
+
+
+#: In a search's folder: the options that it began with.
+OPTIONS = "options.json"
+
+
+def _recall(context: typer.Context, folder: Optional[Path]) -> Optional[Path]:
+    """Make the options of a search that is resumed the defaults of all others."""
+    if folder is not None:
+        try:
+            note = json.loads((folder / OPTIONS).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            note = None
+        context.default_map = remembered_options(note)
+        if context.default_map is None:
+            raise ConfigurationError(f"{folder} has no search of autorec tune to go on with.")
+    return folder
+
+
+def _left_out(declared: Field[object]) -> str:
+    """Return, for the help, what a search does with a hyperparameter that is not given."""
+    if declared.name in SPACE:
+        return f"  [searched: {SPACE[declared.name]}]"
+    value = BASE.get(declared.name, declared.default)
+    return "" if value is None else f"  [default: {shown_value(value)}]"
+
+
+@with_hyperparameters(after="quiet", left_out=_left_out)
+def tune_command(
+    context: typer.Context,
+    trials: Optional[int] = typer.Option(
+        None, min=1, help="How many settings to try, with those before a search is resumed."
+    ),
+    minutes: Optional[float] = typer.Option(
+        None, help="After which to stop.  [default: 10, where --trials is not given]"
+    ),
+    jobs: int = typer.Option(1, min=1, help="Processes that train side by side."),
+    dataset: Optional[str] = DATASET,
+    data: Optional[Path] = DATA,
+    ratings: Optional[Path] = RATINGS,
+    columns: Optional[str] = COLUMNS,
+    separator: Optional[str] = SEPARATOR,
+    train: Optional[Path] = TRAIN,
+    test: Optional[Path] = TEST,
+    duplicates: Duplicates = DUPLICATES,
+    nonpositive: Optional[Nonpositive] = NONPOSITIVE,
+    split: Split = SPLIT,
+    test_ratio: float = TEST_RATIO,
+    validation_ratio: float = typer.Option(
+        0.1, help="The share of the training ratings that settings are judged by."
+    ),
+    folds: Optional[int] = typer.Option(
+        None, min=2, help="Judge by so many folds of the training ratings instead; slower, surer."
+    ),
+    output: Optional[Path] = typer.Option(
+        None, help="A new folder.  [default: runs/tune-NAME-TIME]"
+    ),
+    resume: Optional[Path] = typer.Option(
+        None,
+        is_eager=True,
+        callback=_recall,
+        help="Go on with the search of this folder; with it, give --trials, --minutes, --jobs, "
+        "--devices or --quiet.",
+    ),
+    quiet: bool = typer.Option(False, "--quiet", help="Print only the result, no progress."),
+    **options: Any,
+) -> None:
+    """Search for settings, with Optuna, that predict held-out training ratings best.
+
+    What train would hold out to test, by the same options and seed, is held out here, too, and has
+    no say. Hyperparameters that are given are not searched.
+
+    Writes to a new folder, after each trial, settings.json, for train --settings, trials.csv, and
+    journal.jsonl, from which --resume goes on; at the end tuning.png, which shows what mattered.
+    """
+    if resume:
+        refuse_other_options(context, ("resume", "trials", "minutes", "jobs", "devices", "quiet"))
+    fixed: dict[str, Any] = given(options)
+    raw = fixed.get("ratings_in") == "raw"  # which is not searched
+    source = Source(
+        dataset=dataset,
+        data=data,
+        ratings=ratings,
+        columns=columns,
+        separator=separator,
+        train=train,
+        test=test,
+        duplicates=duplicates,
+        nonpositive=nonpositive or ("error" if raw else "keep"),
+        split=split,
+        test_ratio=test_ratio,
+    )
+    devices, seed = fixed.pop("devices", "gpu"), fixed.pop("random_state", 0)
+    parts = source.read(seed)
+    about = {"data": parts.name}
+    if parts.table is not None:
+        about["sha256_table"] = parts.table.checksum()
+
+    # MXNet and Optuna take a second to import; wrong arguments are answered before.
+    from ..choosing.search import SETTINGS, TRIALS, tune
+    from ..plots import matplotlib_settled, tuning
+    from .run_folder import run_folder
+
+    if not quiet:
+        learned = parts.learned
+        note(
+            shown(
+                f"{parts.name}: {len(learned):,} ratings to choose by, of {learned.num_items:,} "
+                f"items by {learned.num_users:,} users; {len(parts.held_out):,} held out"
+            )
+        )
+    begun = json.dumps(note_of_options(context), indent=1)
+    wanted = output or Path("runs") / f"tune-{parts.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    claim: Any = nullcontext(resume) if resume else run_folder(wanted, numbered=output is None)
+    with claim as folder, _progress(folder, begun, trials, minutes, quiet) as show:
+        found = tune(
+            parts.learned,
+            trials=trials,
+            minutes=minutes,
+            jobs=jobs,
+            validation_ratio=validation_ratio,
+            folds=folds,
+            folder=folder,
+            resume=resume is not None,
+            seed=seed,
+            devices=devices,
+            about=about,
+            on_progress=show,
+            **fixed,
+        )
+    with replacing(folder / "tuning.png") as path, matplotlib_settled(folder):
+        tuning(found.trials, found.importances, f"autorec tune on {parts.name}").savefig(path)
+    if not quiet:
+        write_listing([_chosen(found)], sys.stdout, "table")
+        note(shown(f"Trials, plot and settings are in {folder}/: {TRIALS}, tuning.png, {SETTINGS}"))
+    note(
+        f"Validation RMSE {found.validation_rmse:.4f} in trial {found.trial} of "
+        f"{found.about['trials']}; to train: "
+        + shown(f"autorec train --settings {shlex.quote(str(folder / SETTINGS))}")
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Give a command line this command."""
+    app.command("tune")(tune_command)
+
+
+def _chosen(found: Tuning) -> pd.DataFrame:
+    """Return what was searched: what is best, between which bounds, and how much it mattered."""
+    searched = [name for name in SPACE if name in found.trials]
+    order = sorted(searched, key=lambda name: -found.importances.get(name, 0.0))
+    values = {**vars(found.parameters)}
+    names = [*order, "num_epochs"]
+    return pd.DataFrame(
+        {
+            "hyperparameter": names,
+            "best": [_short(values[name]) for name in names],
+            "searched": [*(str(SPACE[name]) for name in order), f"up to {MOST_EPOCHS}"],
+            "mattered": [_percent(found.importances.get(name)) for name in names],
+        }
+    )
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else shown_value(value)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"
+
+
+@contextmanager
+def _progress(
+    folder: Path, options: str, trials: int | None, minutes: float | None, quiet: bool
+) -> Iterator[Callable[[Progress], None]]:
+    """Note the options of a search that has begun, show a bar, and say at Ctrl-C how to go on."""
+    last: Progress | None = None
+    look: dict[str, Any] = {"desc": "Tuning", "disable": quiet, "unit": " trials"}
+    if trials is not None:
+        look["total"] = trials
+    else:
+        look["total"] = 60 * (MINUTES if minutes is None else minutes)
+        look["bar_format"] = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+    try:
+        with tqdm(**look) as bar:
+
+            def show(progress: Progress) -> None:
+                nonlocal last
+                if not (folder / OPTIONS).exists():  # of a search that is new
+                    with replacing(folder / OPTIONS) as path:
+                        path.write_text(options + "\n", encoding="utf-8")
+                last = progress
+                done = progress.seconds if trials is None else progress.trials
+                bar.set_postfix_str(_so_far(progress), refresh=False)
+                bar.update(min(done, look["total"]) - bar.n)
+                bar.refresh()
+
+            yield show
+    except KeyboardInterrupt:
+        if last is None or last.trials == 0:
+            raise
+        raise KeyboardInterrupt(
+            f" after {_so_far(last)}; to go on: autorec tune --resume {shlex.quote(str(folder))}"
+        ) from None
+
+
+def _so_far(progress: Progress) -> str:
+    found = f"{progress.trials} trial{'s' * (progress.trials != 1)}"
+    if progress.pruned:
+        found += f", {progress.pruned} pruned"
+    if progress.best_trial is not None:
+        found += f", best {progress.best_rmse:.4f} (trial {progress.best_trial})"
+    return found
