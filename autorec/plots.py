@@ -40,11 +40,16 @@ def matplotlib_settled(folder: Path) -> Iterator[None]:
         yield
         return
     with tempfile.TemporaryDirectory(dir=folder, prefix=".matplotlib-") as place:
-        os.environ["MPLCONFIGDIR"] = place
+        # The second is for fontconfig, which Matplotlib asks for fonts and which complains itself.
+        before = {name: os.environ.get(name) for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME")}
+        os.environ.update(dict.fromkeys(before, place))
         try:
             yield
         finally:
-            del os.environ["MPLCONFIGDIR"]
+            for name, value in before.items():
+                del os.environ[name]
+                if value is not None:
+                    os.environ[name] = value
 
 
 def _can_be_written(path: Callable[[str], Path]) -> bool:

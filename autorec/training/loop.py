@@ -120,9 +120,10 @@ def fit(
     The paper (equation 2) minimises ``Σ (r - r̂)² + λ/2 (|W|² + |V|²)``, summed over the ratings of
     all M rows. `fit` averages over rows: the same objective is the loss "sum" with
     ``weight_decay = λ / M``; for rows of N cells, the loss "mean" with
-    ``weight_decay = λ / (2 M N)``; and, for n ratings in all, the loss "rating" with
-    ``weight_decay = λ / n``. (The section writes λ for λ/2.) Where a `Scaling` has the net count in
-    spreads s of the ratings, λ is in that unit too: in the ratings' own it is s² times as much.
+    ``weight_decay = λ / (2 M N)``; for n ratings in all, the loss "rating" with
+    ``weight_decay = λ / n``; and the loss "total" with ``weight_decay = λ``. (The section writes λ
+    for λ/2.) Where a `Scaling` has the net count in spreads s of the ratings, λ is in that unit
+    too: in the ratings' own it is s² times as much.
     """
     settings = replace(settings or Settings(), **changes)
     workers, contexts = workers or Workers(), list(contexts or try_all_gpus())

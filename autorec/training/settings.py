@@ -18,7 +18,7 @@ from .._bounds import LARGEST, real, whole
 from ..compute import Compute
 from ..errors import ConfigurationError
 
-Loss = Literal["mean", "sum", "rating"]
+Loss = Literal["mean", "sum", "rating", "total"]
 
 Value = TypeVar("Value")
 
@@ -72,21 +72,23 @@ class Settings:
     ----------
     num_epochs, batch_size : int
         Passes over the rows, and rows per step; the last step of a pass may have fewer.
-    loss : {"mean", "sum", "rating"}
+    loss : {"mean", "sum", "rating", "total"}
         Each counts only the rated cells of a row, and they differ in what they divide by: "mean"
         is the section's, half the sum of squared errors over the number of all the row's cells,
         rated or not; "sum" is the paper's, the sum itself; "rating" is the sum over the mean
         number of ratings of a row, which makes the objective the mean squared error of a rating
-        and the decay. Errors are in the unit of the net's outputs, spreads of the ratings where a
-        `Scaling` makes them so. See the notes of `fit`.
+        and the decay; "total" is the sum times the number of rows, which makes it the paper's
+        objective and the decay its λ. Errors are in the unit of the net's outputs, spreads of the
+        ratings where a `Scaling` makes them so. See the notes of `fit`.
     optimizer : str
         One of Gluon's, by name.
     learning_rate, learning_rate_decay : float
         Epoch n uses ``learning_rate * learning_rate_decay ** (n - 1)``.
     weight_decay : float
         The optimizer adds weight_decay times the parameter to its gradient. What it is in the
-        paper's λ is in the notes of `fit`; with the loss "rating" it means the same for any number
-        of rows and any unit of the ratings.
+        paper's λ is in the notes of `fit`. With the loss "total" it is λ itself, and with "rating"
+        λ for each rating: either means the same for any number of rows and, beside a `Scaling`,
+        for any unit of the ratings.
     decay_biases : bool
         Whether biases decay too, as in the section, or only the weight matrices, as in the paper.
     decay_power : float
@@ -116,7 +118,8 @@ class Settings:
     loss: Loss = setting(
         "mean",
         "Squared errors at the rated cells of a row: half their sum over all its cells, as the "
-        "section; their sum, as the paper; or their sum over the mean number of ratings.",
+        "section; their sum, as the paper; that over the mean number of ratings; or times the "
+        "number of rows, which makes --wd the paper's lambda.",
     )
     optimizer: str = setting("adam", "One of Gluon's.", choices=_OPTIMIZERS)
     learning_rate: float = setting(0.002, "The learning rate.", flag="--lr", above=0)

@@ -134,7 +134,8 @@ def loss_scale(settings: Settings, train: Interactions, net: AutoRec) -> float:
     elif settings.loss == "sum":
         scale = 1.0
     else:
-        scale = len(train.rated_rows()) / len(train)
+        rows = len(train.rated_rows())
+        scale = rows / len(train) if settings.loss == "rating" else float(rows)
     return scale / net.output_spread**2
 
 

@@ -237,13 +237,15 @@ def test_the_decay_per_rating_is_the_papers_lambda(rng):
     for loss, decay, rate in (
         ("sum", regularisation / rows, 1e-3),
         ("rating", regularisation / n, 1e-3 * n / rows),
+        ("total", regularisation, 1e-3 / rows),
     ):
         net = AutoRec(4, train.shape[1], 0.0)
         options = {"loss": loss, "weight_decay": decay, "learning_rate": rate, "optimizer": "sgd"}
         fit(net, train, num_epochs=5, contexts=[mx.cpu()], init=mx.init.Normal(0.1), **options)
         weights.append([each.data().asnumpy() for each in net.collect_params().values()])
-    for found, expected in zip(*weights):
-        numpy.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-6)
+    for found in weights[1:]:
+        for one, expected in zip(found, weights[0]):
+            numpy.testing.assert_allclose(one, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_a_scaling_is_of_the_training_ratings_alone(rng):
