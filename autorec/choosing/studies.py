@@ -189,7 +189,8 @@ class Studies:
         """Return the next trial of a view: the same for the same trials before it."""
         study = self.of[view]
         # One that goes on drawing would, once resumed, propose again what it began with.
-        mixed = (1_000_003 * (seed + 1) + len(self._trials(view))) % 2**32
+        mixed = (1_000_003 * (seed + 1) + 1_009 * list(self.of).index(view)) % 2**32
+        mixed = (mixed + len(self._trials(view))) % 2**32
         study.sampler = optuna.samplers.TPESampler(
             multivariate=True, constant_liar=True, seed=mixed
         )

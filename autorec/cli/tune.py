@@ -196,18 +196,18 @@ def register(app: typer.Typer) -> None:
 
 
 def _chosen(found: Tuning) -> pd.DataFrame:
-    """Return what was searched: between which bounds, what is best, and how much it mattered."""
+    """Return what was searched, the best of it, and in brackets how much each mattered."""
     names = [name for name in SPACE if name in found.trials]
     rows: dict[str, list[str]] = {
         "hyperparameter": [*names, "num_epochs"],
         "searched": [*(str(SPACE[name]) for name in names), f"up to {MOST_EPOCHS}"],
     }
     for view in found.best:
-        own = vars(found.parameters.of_view(view))
-        shares = found.importances[view]
-        rows[f"best, {view}"] = [_short(own[name]) for name in [*names, "num_epochs"]]
-        if shares:
-            rows[f"matters, {view}"] = [*(_percent(shares.get(name)) for name in names), ""]
+        own, shares = vars(found.parameters.of_view(view)), found.importances[view]
+        rows[f"best, {view}"] = [
+            _short(own[name]) + (f" ({shares[name]:.0%})" if name in shares else "")
+            for name in [*names, "num_epochs"]
+        ]
     return pd.DataFrame(rows)
 
 
@@ -222,10 +222,6 @@ def _words(found: Tuning) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else shown_value(value)
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.0%}"
 
 
 @contextmanager
