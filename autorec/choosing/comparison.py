@@ -164,7 +164,7 @@ class Comparison:
     def markdown(self) -> str:
         """Return both tables as Markdown, and what their columns mean."""
         table = self.table
-        memory = table["peak_mb"].notna().any()
+        memory = bool(table["peak_mb"].notna().any())
         lines = [f"### {self.data}: {self.splits}", ""]
         lines.append(
             f"| model | test RMSE | MAE | NDCG@{PLACES} | fit, s | predict, s |"
@@ -267,7 +267,7 @@ def cross_validate(
     >>> cross_validate(ratings, ["biased-means", "item"]).differences  # doctest: +SKIP
     """
     splits = Splits(folds, repeats, test_ratio, seed)
-    table = as_ratings(ratings)
+    table = as_ratings(ratings, nonpositive="keep")
     built = _built(usual_models() if models is None else models, seed, devices)
     if against is not None and against not in built:
         raise ConfigurationError(f"{against!r} is none of the models; they are {', '.join(built)}.")

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 import numpy as np
 import pandas as pd
@@ -35,9 +35,13 @@ from ..training.checkpoints import Checkpoint, Checkpoints
 from ..training.history import Epoch, History
 from .fitting import Fitting, Learned, cold_rating, learn
 from .id_maps import check_saveable
+from .pairs import rated_pairs, regressor_tags, split_pairs
 from .presets import Parameters, preset_parameters
 from .saving import load, save
 from .settings_file import read_settings
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 #: Of the parameters.
 NAMES = tuple(each.name for each in fields(Parameters))
@@ -61,6 +65,10 @@ class Evaluation:
 
 class Recommender(Fitted):
     """AutoRec over a table of ratings: fit it, then predict.
+
+    To scikit-learn it is a regressor of pairs, ``fit(X, y)``, ``predict(X)`` and ``score(X, y)``
+    with users and items in the two columns of X and their ratings in y: `clone`,
+    `cross_val_score` and `GridSearchCV` take it.
 
     Parameters
     ----------
@@ -192,6 +200,7 @@ class Recommender(Fitted):
     def fit(
         self,
         ratings: object,
+        y: object = None,
         *,
         validation: object = None,
         test: object = None,
@@ -207,7 +216,9 @@ class Recommender(Fitted):
         Parameters
         ----------
         ratings : Ratings, DataFrame, sparse matrix or path
-            To train on, see `as_ratings`.
+            To train on, see `as_ratings`. With `y`, pairs: array-like or DataFrame, shape (n, 2).
+        y : array-like of float, shape (n,), optional
+            The ratings of pairs.
         validation : the same, optional
             Held out, of users and items in `ratings`: the best epoch by these is kept.
         test : the same, optional
@@ -222,7 +233,10 @@ class Recommender(Fitted):
         """
         parameters = self.parameters
         sign: Nonpositive = "keep" if parameters.any_sign else "error"
-        ratings = as_ratings(ratings, nonpositive=sign)
+        if y is None:
+            ratings = as_ratings(ratings, nonpositive=sign)
+        else:
+            ratings = rated_pairs(ratings, y, sign)
         check_saveable(ratings)
         chooser, held_out = (
             None if part is None else _under(ratings, part) for part in (validation, test)
@@ -240,7 +254,10 @@ class Recommender(Fitted):
 
     @from_any_thread
     def predict(
-        self, users: object, items: object, unknown: Literal["error", "fallback"] = "error"
+        self,
+        users: object,
+        items: object = None,
+        unknown: Literal["error", "fallback"] | None = None,
     ) -> NDArray[np.float32]:
         """Predict the ratings that users give to items.
 
@@ -248,7 +265,7 @@ class Recommender(Fitted):
         ----------
         users, items : array-like, shape (n,)
             Ids of the table that was fitted: user n with item n. Each is compared by its value,
-            in the type of the table's ids, see `ids.places`.
+            in the type of the table's ids, see `ids.places`. Or pairs alone, shape (n, 2).
         unknown : {"error", "fallback"}
             Whether ids that are not in the table are an error, or are predicted
             `cold_prediction`.
@@ -262,8 +279,27 @@ class Recommender(Fitted):
         RatingsError
             If an id is not in the table, or is no id, such as NaN.
         """
+        if items is None:
+            users, items = split_pairs(users)
+            unknown = unknown or "fallback"
+        unknown = unknown or "error"
         _check_unknown(unknown)
         return self._predict(*self.ratings_.codes(users, items, unknown))
+
+    def score(self, X: object, y: object) -> float:
+        """Return R² of the predictions for pairs, as scikit-learn's regressors do.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame, shape (n, 2)
+        y : array-like of float, shape (n,)
+        """
+        values = np.asarray(y, dtype=np.float64)
+        errors = np.square(self.predict(X) - values).sum()
+        return float(1 - errors / np.square(values - values.mean()).sum())
+
+    def __sklearn_tags__(self) -> Tags:
+        return regressor_tags()
 
     def is_cold(self, users: object, items: object) -> NDArray[np.bool_]:
         """Return for each pair whether the user or the item has no training rating."""
