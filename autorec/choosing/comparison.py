@@ -143,7 +143,7 @@ class Comparison:
                         "interval": interval.half_width,
                         "low": interval.low,
                         "high": interval.high,
-                        "words": self._words(model, interval),
+                        "words": self._words(interval),
                     }
                 )
         columns = ["model", "difference", "interval", "low", "high", "words"]
@@ -152,11 +152,11 @@ class Comparison:
     def _interval(self, values: pd.Series[float]) -> Interval:
         return corrected_interval(values.to_numpy(), self.splits.test_to_train)
 
-    def _words(self, model: str, interval: Interval) -> str:
+    def _words(self, interval: Interval) -> str:
         if math.isnan(interval.half_width):
             return "one split tells no interval"
         if interval.sign == 0:
-            return f"these splits do not tell {model} and {self.against} apart"
+            return f"not told apart from {self.against}"
         word = "worse" if interval.sign > 0 else "better"
         least, most = sorted(map(abs, (interval.low, interval.high)))
         return f"{word} than {self.against} by {least:.4f} to {most:.4f}"
@@ -184,7 +184,7 @@ class Comparison:
             lines.append(f"| {' | '.join(cells)} |")
         differences = self.differences
         if len(differences):
-            lines += ["", f"| model | RMSE less that of {self.against} | which says |"]
+            lines += ["", f"| model | RMSE less {self.against}'s | which says |"]
             lines.append("|:--|--:|:--|")
             lines += [
                 f"| {each.model} | {with_interval(each.difference, each.interval, '+')} "

@@ -133,7 +133,7 @@ def compare_command(
     if sys.stdout.isatty():
         for each in _tables(found):
             write_listing([each], sys.stdout, "table")
-        note(NOTE)
+        note(f"Seconds are those of fit and of predict. {NOTE}")
         note(shown(f"Tables, scores and plot are in {folder}/."))
     else:
         print(found.markdown(), end="")
@@ -161,23 +161,22 @@ def _tables(found: Comparison) -> Iterator[pd.DataFrame]:
     from ..choosing.comparison import PLACES
 
     table, differences = found.table, found.differences
-    shown = pd.DataFrame(
+    seconds = zip(table["fit_seconds"], table["predict_seconds"])
+    yield pd.DataFrame(
         {
             "model": table["model"],
             "test RMSE": _with_intervals(table["rmse"], table["interval"]),
             "MAE": table["mae"],
             f"NDCG@{PLACES}": table["ndcg"],
-            "fit, s": table["fit_seconds"].map("{:,.1f}".format),
-            "predict, s": table["predict_seconds"].map("{:,.1f}".format),
+            "seconds": [f"{fit:,.1f} + {predict:,.1f}" for fit, predict in seconds],
             "peak MB": table["peak_mb"].map("{:,.0f}".format),
         }
     )
-    yield shown
     if len(differences):
         yield pd.DataFrame(
             {
                 "model": differences["model"],
-                f"RMSE less that of {found.against}": _with_intervals(
+                f"RMSE less {found.against}'s": _with_intervals(
                     differences["difference"], differences["interval"], "+"
                 ),
                 "which says": differences["words"],

@@ -16,11 +16,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import pandas as pd
-from scipy.stats import t as student
 
 from .._environment import versions
 from .._storage.files import replacing
@@ -32,6 +30,7 @@ from ..data.reading import read_ratings
 from ..data.splits import given_split, random_split
 from ..errors import DataUnavailableError
 from ..evaluation.accuracy import accuracy
+from ..evaluation.intervals import corrected_interval
 from ..recommender.estimator import Recommender
 
 #: Models by the names that rows of a table use.
@@ -41,6 +40,9 @@ MODELS: dict[str, Callable[..., Any]] = {
     "BiasedMeans": BiasedMeans,
     "Means": Means,
 }
+
+#: Test ratings for each training rating, by a row's `splits`; 1/9 for the random ones.
+TEST_TO_TRAIN = {"u1": 1 / 4, "u1-u5": 1 / 4}
 
 #: The splits of a data set: the train and test ratings of each, by name.
 Splits = Callable[[str], Iterator[tuple[str, Ratings, Ratings]]]
@@ -252,8 +254,8 @@ def summarise(folder: Path, tables: Mapping[str, Sequence[Row]]) -> dict[str, pd
     -------
     dict of str to DataFrame
         For each table a line for each row that has results: "model", "rmse" (the mean over its
-        splits), "interval" (half the width of the 95 % confidence interval by Student's t; NaN for
-        one split), "splits" (their number) and "published".
+        splits), "interval" (half the width of the 95 % confidence interval, see
+        `corrected_interval`; NaN for one split), "splits" (their number) and "published".
     """
     found = {}
     for table, rows in tables.items():
@@ -269,9 +271,8 @@ def summarise(folder: Path, tables: Mapping[str, Sequence[Row]]) -> dict[str, pd
             ]
             if not scores:
                 continue
-            n = len(scores)
-            width = student.ppf(0.975, n - 1) * stdev(scores) / n**0.5 if n > 1 else math.nan
-            lines.append([row.name, mean(scores), width, n, row.published])
+            interval = corrected_interval(scores, TEST_TO_TRAIN.get(row.splits, 1 / 9))
+            lines.append([row.name, interval.mean, interval.half_width, len(scores), row.published])
         columns = ["model", "rmse", "interval", "splits", "published"]
         found[table] = pd.DataFrame(lines, columns=columns)
     return found
