@@ -20,10 +20,10 @@ from .parts import (  # noqa: E402
     beside_d2l,
     density,
     epochs,
+    growth,
     learning,
     limits,
     loading,
-    scaling,
 )
 
 RESULTS = Path(__file__).parent / "results"
@@ -74,7 +74,7 @@ def main(
         return epochs.compare(folder, chosen, sources)
 
     def measure_scaling(folder: Path) -> str:
-        return scaling.compare(folder, scaling.QUICK, 1) if quick else scaling.compare(folder)
+        return growth.compare(folder, growth.QUICK, 1) if quick else growth.compare(folder)
 
     def measure_limits(folder: Path) -> str:
         return limits.compare(folder, limits.QUICK, 10, 2, 1) if quick else limits.compare(folder)

@@ -196,9 +196,9 @@ def test_mistakes_are_answered_in_a_sentence(
     assert complaint in said
 
 
-def test_what_mxnet_refuses_is_a_sentence_too(tmp_path, ratings_file):
+def test_a_net_that_mxnet_cannot_hold_is_refused(tmp_path, ratings_file):
     done = autorec("train", "--ratings", ratings_file, "--hidden", 999_999_999_999, cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("autorec: ")
     assert "Traceback" not in done.stderr
 

@@ -137,7 +137,7 @@ def test_training_starts_from_given_values():
 
 
 def test_an_unknown_loss_or_optimizer_is_refused():
-    with pytest.raises(ConfigurationError, match="'mean' or 'sum'"):
+    with pytest.raises(ConfigurationError, match="must be 'mean', 'sum', .* not 'both'"):
         fitted(loss="both")
     with pytest.raises(ConfigurationError, match="optimizer .* must be .*'adam', .* not 'magic'"):
         fitted(optimizer="magic")
