@@ -27,6 +27,16 @@ def test_settings_come_back_but_for_what_belongs_to_a_run(path):
     assert Recommender.from_settings(path, dropout=0.5, random_state=3).dropout == 0.5
 
 
+def test_settings_of_both_views_come_back(path):
+    own = {"num_hidden": 30, "num_epochs": 12, "dropout": 0.125}
+    write_settings(path, Parameters(view="both", user_view=own, user_weight=0.25, members=2), {})
+    model = Recommender.from_settings(path)
+    assert (model.view, model.user_view, model.user_weight, model.members) == ("both", own, 0.25, 2)
+    path.write_text(path.read_text().replace('"dropout": 0.125', '"dropout": 7'))
+    with pytest.raises(ConfigurationError, match="must be below 1, not 7"):
+        Recommender.from_settings(path)
+
+
 def test_settings_are_replaced_whole(path):
     write_settings(path, Parameters(), {})
     with pytest.raises(ValueError, match="JSON"):
