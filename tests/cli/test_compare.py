@@ -103,7 +103,7 @@ def test_settings_that_were_chosen_on_these_ratings_are_named(run, tmp_path, rat
         (["--model", "mean", "--against", "mf"], "'mf' is none of the models; they are mean."),
         (["--model", "none.json"], "none.json cannot be read"),
         (["--model", "films.csv.json"], "films.csv.json cannot be read"),
-        ([*MEANS, "--splits", 0], "greater than or equal to 1"),
+        ([*MEANS, "--splits", 0], "Invalid value for '--splits'"),
         ([*MEANS, "--test-ratio", 1], "test_ratio must be below 1"),
         ([*MEANS, "--folds", 10**6], "folds must be at most"),
         ([*MEANS, "--ratings", "none.csv"], "none.csv does not exist"),

@@ -142,7 +142,7 @@ def test_ctrl_c_says_how_to_go_on(run, tmp_path, monkeypatch):
         (["--ratings", "films.csv", "--test-ratio", 2], "--test-ratio must be between 0 and 1"),
         (["--ratings", "films.csv", "--validation-ratio", 1], "validation_ratio must be below 1"),
         (["--ratings", "films.csv", "--minutes", 0], "minutes must be above 0"),
-        (["--ratings", "films.csv", "--trials", 0], "greater than or equal to 1"),
+        (["--ratings", "films.csv", "--trials", 0], "Invalid value for '--trials'"),
         (["--ratings", "films.csv", "--dropout", 7], "dropout (--dropout) must be below 1"),
         (["--ratings", "films.csv", "--output", "films.csv"], "not an empty folder"),
         (["--ratings", "films.csv", "--dataset", "100k"], "each name the data"),
