@@ -73,7 +73,7 @@ def places(kind: str, asked: object, known: Ids, unknown: Unknown = "error") -> 
         own = _own(ids[row], type_) if text else ids[row]
         raise RatingsError(
             f"There is no {kind} {_shown(own)} in the ratings{whose} (row {row + 1}; "
-            f"{len(lost):,} ids are unknown); ask for {kind}s that were in the table."
+            f"{len(lost):,} unknown in all); ask for {kind}s that were in the table."
         )
     if strange:
         warnings.warn(
