@@ -363,9 +363,11 @@ def _scores_of_process(
                 found = receiver.recv()
             except EOFError:
                 process.join()
+                code = process.exitcode or 0
                 raise TrainingError(
-                    f"its process ended with exit code {process.exitcode}; it may have wanted more "
-                    "memory than there is."
+                    f"Its process was killed by signal {-code}; was there memory enough?"
+                    if code < 0
+                    else f"Its process failed with exit code {code}."
                 ) from None
             if isinstance(found, AutorecError):
                 raise found

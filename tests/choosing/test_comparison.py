@@ -1,6 +1,8 @@
 """Models on the same splits, beside what is computed by hand for each of them."""
 
 import math
+import os
+import signal
 import warnings
 
 import numpy
@@ -131,6 +133,22 @@ def test_a_model_that_fails_is_left_out_with_a_warning():
             cross_validate(RATINGS, {"broken": some["broken"]}, repeats=2)
         with pytest.raises(ZeroDivisionError):  # of one's own code, which is to be seen
             cross_validate(RATINGS, {"broken": Broken(ZeroDivisionError())}, repeats=2)
+
+
+class Killed:
+    def fit(self, ratings):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def predict(self, users, items):
+        raise AssertionError
+
+
+def test_a_model_whose_process_is_killed_is_left_out():
+    with pytest.warns(UserWarning, match="killed is left out: Its process was killed by signal 9"):
+        found = cross_validate(
+            RATINGS, {"killed": Killed(), "mean": "mean"}, repeats=1, processes=True
+        )
+    assert set(found.scores["model"]) == {"mean"}
 
 
 def test_settings_files_are_named_by_their_folder(tmp_path):
