@@ -17,6 +17,7 @@ import pandas as pd
 
 from .._bounds import MOST_SEED, real, whole
 from .._environment import versions
+from .._output import usable_folder
 from .._storage.files import replacing
 from ..data.interactions import View
 from ..data.ratings import Ratings
@@ -34,7 +35,7 @@ from .trials import Task, make_trials, make_trials_beside, together
 TRIALS, SETTINGS = "trials.csv", "settings.json"
 
 #: Hyperparameters that a search finds in ways of its own.
-_OWN = ("user_view", "holdout")
+_OWN = ("user_view", "holdout", "random_state")
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ def tune(
         Train each trial so many times instead, each fold being held out once: slower, and sure
         where ratings are few.
     space : mapping of str to OneOf or Between, optional
-        What is searched, in place of that of the same name in `SPACE`, or beside it.
+        What is searched, in place of that of the same name in `SPACE`, or beside it; both are in
+        `autorec.choosing`.
     folder : path, optional
         Gets the journal of trials (Optuna's, JSON lines), ``trials.csv`` and ``settings.json``, the
         last two after each trial, so that nothing is lost if the search is ended.
@@ -180,6 +182,8 @@ def tune(
         whole("folds", folds, least=2)
     if resume and folder is None:
         raise ConfigurationError("resume needs the folder of the search; name it.")
+    if folder is not None and not resume:
+        usable_folder(Path(folder)).mkdir(parents=True, exist_ok=True)
     limit = MINUTES if trials is None and minutes is None else minutes
     started = time.monotonic()
     searched = _searched(space or {}, fixed)

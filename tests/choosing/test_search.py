@@ -238,6 +238,14 @@ def test_a_journal_of_a_stranger_is_refused(tmp_path, content):
         Studies.resume(tmp_path / JOURNAL, {"seed": 0}, ["item"], SPACE)
 
 
+def test_a_folder_is_made_or_refused(tmp_path):
+    search(trials=1, folder=tmp_path / "some" / "search")
+    assert (tmp_path / "some" / "search" / "settings.json").is_file()
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="lies below, a file; name"):
+        search(folder=tmp_path / "file")
+
+
 def test_there_is_a_search_to_go_on_with(tmp_path):
     with pytest.raises(ConfigurationError, match="has no search to go on with"):
         search(folder=tmp_path, resume=True)
@@ -284,6 +292,7 @@ def test_trials_that_learn_no_more_end():
         ({"space": {"dropout": OneOf(0.5)}, "dropout": 0.1}, "dropout is given a value, and"),
         ({"space": {"view": OneOf("item")}}, "view is not searched so; give it a value"),
         ({"user_view": {"dropout": 0.1}}, "has its own way with user_view"),
+        ({"random_state": 3}, "has its own way with random_state"),
         ({"space": {"dropout": (0, 1)}}, r"dropout must be searched in OneOf\(...\) or Between"),
         ({"dropout": 3}, "dropout .* must be below 1"),
         ({name: getattr(Parameters(), name) for name in SPACE}, "nothing is left to search"),
