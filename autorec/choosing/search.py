@@ -38,6 +38,10 @@ TRIALS, SETTINGS = "trials.csv", "settings.json"
 _OWN = ("user_view", "holdout", "random_state")
 
 
+#: Seconds between two looks at how far a search is.
+PAUSE = 0.2
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a search is: its trials that have ended, and the best of them so far, in words."""
@@ -281,7 +285,7 @@ class _Keeper:
 
     def look(self, now: bool = False) -> Progress | None:
         """Return the progress, None where it was asked for a moment ago; keep what is new."""
-        if not now and time.monotonic() < self._looked + 0.2:
+        if not now and time.monotonic() < self._looked + PAUSE:
             return None
         self._looked = time.monotonic()
         counts, found = self._studies.counts(), self._best()
