@@ -11,6 +11,7 @@ import pandas as pd
 
 from .._terminal import shown, tell
 from ..errors import ConfigurationError
+from .options import shown_value
 
 Format = Literal["table", "csv", "json"]
 
@@ -110,4 +111,6 @@ def _show(batches: Iterable[pd.DataFrame]) -> None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, (float, np.floating)) else shown(value)
+    if not isinstance(value, (float, np.floating)):
+        return shown(shown_value(value))
+    return f"{value:.4g}" if 0 < abs(float(value)) < 1e-3 else f"{value:.4f}"
