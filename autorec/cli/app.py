@@ -22,7 +22,6 @@ from . import tune as tune_command
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -97,8 +96,9 @@ def run() -> None:
 
 def _invoke() -> None:
     command: Any = typer.main.get_command(app)
-    # Not by its `main`, which has answers of its own to Ctrl-C and to readers that have enough.
-    with command.make_context("autorec", sys.argv[1:]) as context:
+    # Not by its `main`, which has answers of its own to Ctrl-C and to readers that have enough. Nor
+    # by no_args_is_help: before 8.2, Click took a command such as "@" for no command then.
+    with command.make_context("autorec", sys.argv[1:] or ["--help"]) as context:
         command.invoke(context)
 
 
