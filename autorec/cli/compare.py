@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-import pandas as pd
 import typer
 from tqdm import tqdm
 
@@ -31,6 +30,8 @@ from .source import (
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..choosing.comparison import Comparison
 
 
@@ -158,6 +159,8 @@ def _warn_of_settings(model: str, checksum: str) -> None:
 
 def _tables(found: Comparison) -> Iterator[pd.DataFrame]:
     """Yield both tables as a terminal shows them."""
+    import pandas as pd
+
     from ..choosing.comparison import PLACES
 
     table, differences = found.table, found.differences

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Optional
 
 import numpy as np
-import pandas as pd
 import typer
 
 from .._output import usable_folder, written
 from .._terminal import shown
-from ..data.movielens import tables as movielens
-from ..data.reading import read_pairs, read_titles_table
+from ..data import movielens
 from ..errors import ConfigurationError
 from .listing import Format, slices, write_listing
 
+# For the help, and for wrong arguments, these and MXNet take too long to import.
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..recommender.estimator import Recommender
 
 Unknown = Literal["error", "fallback"]
@@ -61,7 +63,7 @@ def evaluate_command(
         f"coverage@{k}": ranking.coverage,
         "users with something liked": ranking.users,
     }
-    _show(pd.DataFrame({"measure": list(rows), "value": list(rows.values())}, dtype=object), format)
+    _show_facts(rows, format, "measure")
 
 
 def predict_command(
@@ -73,6 +75,8 @@ def predict_command(
     devices: str = DEVICES,
 ) -> None:
     """Predict the rating of each pair of a user and an item."""
+    from ..data.reading import read_pairs
+
     with written(output) as file:
         loaded = _load(model, devices)
         table = read_pairs(pairs, like=loaded.ratings_)
@@ -149,8 +153,7 @@ def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
             rows[f"net {n}"] = said
     rows.update(changed)
     rows.update({f"{name} version": version for name, version in manifest["versions"].items()})
-    table = pd.DataFrame({"what": list(rows), "value": list(rows.values())}, dtype=object)
-    _show(table, format)
+    _show_facts(rows, format)
 
 
 def export_command(
@@ -176,6 +179,8 @@ def data_command(
     format: Optional[Format] = FORMAT,
 ) -> None:
     """Fetch a data set, check it and describe it."""
+    import pandas as pd
+
     release = movielens.find_release(name)
     ratings = movielens.load_movielens(release.name, data)
     cells = ratings.num_users * ratings.num_items
@@ -196,8 +201,7 @@ def data_command(
         dates = pd.to_datetime([ratings.times.min(), ratings.times.max()], unit="s")
         rows["rated"] = f"{dates[0]:%Y-%m-%d} to {dates[1]:%Y-%m-%d}"
     rows["sha256"] = ratings.checksum()
-    table = pd.DataFrame({"what": list(rows), "value": list(rows.values())}, dtype=object)
-    _show(table, format)
+    _show_facts(rows, format)
 
 
 def register(app: typer.Typer) -> None:
@@ -227,13 +231,19 @@ def _load(model: Path, devices: str) -> Recommender:
 
 
 def _titles(path: Path) -> pd.Series[str]:
+    from ..data.movielens.tables import TITLES, read_titles
+    from ..data.reading import read_titles_table
+
     if path.is_dir():
-        return movielens.read_titles(path)
-    return (
-        movielens.read_titles(path.parent)
-        if path.name in movielens.TITLES
-        else read_titles_table(path)
-    )
+        return read_titles(path)
+    return read_titles(path.parent) if path.name in TITLES else read_titles_table(path)
+
+
+def _show_facts(rows: Mapping[str, object], format: Format | None, heading: str = "what") -> None:
+    import pandas as pd
+
+    columns = {heading: list(rows), "value": list(rows.values())}
+    _show(pd.DataFrame(columns, dtype=object), format)
 
 
 def _show(table: pd.DataFrame, format: Format | None) -> None:

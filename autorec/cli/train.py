@@ -15,7 +15,6 @@ import typer
 from tqdm import tqdm
 
 from .._terminal import note, shown, tell
-from ..data.splits import random_split
 from ..distributed.roles import KVStoreName, Role, serve
 from ..errors import ConfigurationError
 from ..recommender.presets import Parameters, planned_epochs, preset_parameters
@@ -148,6 +147,8 @@ def train_command(
         )
     chooser = None
     if validation_ratio:
+        from ..data.splits import random_split
+
         learned, chooser = random_split(learned, validation_ratio, parameters.random_state + 1)
 
     # MXNet takes a second to import; wrong arguments are answered before.
