@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-import pandas as pd
 import typer
 
 from .._storage.files import replacing
@@ -22,6 +21,8 @@ from .options import with_options
 from .source import Nonpositive, Source, sizes, source_options
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..choosing.comparison import Comparison
 
 
@@ -148,6 +149,8 @@ def _warn_of_settings(model: str, checksum: str) -> None:
 
 def _tables(found: Comparison) -> Iterator[pd.DataFrame]:
     """Yield both tables as a terminal shows them."""
+    import pandas as pd
+
     from ..choosing.comparison import PLACES
 
     table, differences = found.table, found.differences

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Optional
 
 import numpy as np
-import pandas as pd
 import typer
 
 from .._output import usable_folder, written
 from .._terminal import counted, shown
-from ..data.movielens import tables as movielens
-from ..data.reading import read_pairs
+from ..data import movielens
 from ..errors import ConfigurationError
 from .listing import Format, slices, write_listing
 from .model_folder import find_titles, model_folder, test_rmse
 
+# For the help, and for wrong arguments, these and MXNet take too long to import.
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..recommender.estimator import Recommender
 
 Unknown = Literal["error", "fallback"]
@@ -64,7 +66,7 @@ def evaluate_command(
         f"coverage@{k}": ranking.coverage,
         "users with something liked": ranking.users,
     }
-    _show(pd.DataFrame({"measure": list(rows), "value": list(rows.values())}, dtype=object), format)
+    _show_facts(rows, format, "measure")
 
 
 def predict_command(
@@ -76,6 +78,8 @@ def predict_command(
     devices: str = DEVICES,
 ) -> None:
     """Predict the rating of each pair of a user and an item."""
+    from ..data.reading import read_pairs
+
     with written(output) as file:
         loaded = _load(model, devices)
         table = read_pairs(pairs, like=loaded.ratings_)
@@ -152,8 +156,7 @@ def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
             rows[f"net {n}"] = f"{member.inputs.view} view, weight {member.weight:.3g}, {epochs}"
     rows.update(loaded.get_params())
     rows.update({f"{name} version": version for name, version in manifest["versions"].items()})
-    table = pd.DataFrame({"what": list(rows), "value": list(rows.values())}, dtype=object)
-    _show(table, format)
+    _show_facts(rows, format)
 
 
 def export_command(
@@ -182,6 +185,8 @@ def data_command(
     format: Optional[Format] = FORMAT,
 ) -> None:
     """Fetch a data set, check it and describe it."""
+    import pandas as pd
+
     release = movielens.find_release(name)
     ratings = movielens.load_movielens(release.name, data)
     cells = ratings.num_users * ratings.num_items
@@ -202,8 +207,7 @@ def data_command(
         dates = pd.to_datetime([ratings.times.min(), ratings.times.max()], unit="s")
         rows["rated"] = f"{dates[0]:%Y-%m-%d} to {dates[1]:%Y-%m-%d}"
     rows["sha256"] = ratings.checksum()
-    table = pd.DataFrame({"what": list(rows), "value": list(rows.values())}, dtype=object)
-    _show(table, format)
+    _show_facts(rows, format)
 
 
 def register(app: typer.Typer) -> None:
@@ -225,6 +229,13 @@ def _load(model: Path, devices: str) -> Recommender:
     from ..recommender.estimator import Recommender
 
     return Recommender.load(model_folder(model), devices)
+
+
+def _show_facts(rows: Mapping[str, object], format: Format | None, heading: str = "what") -> None:
+    import pandas as pd
+
+    columns = {heading: list(rows), "value": list(rows.values())}
+    _show(pd.DataFrame(columns, dtype=object), format)
 
 
 def _show(table: pd.DataFrame, format: Format | None) -> None:

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Optional
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
 import typer
 
 from .._terminal import counted
-from ..data.movielens import tables as movielens
-from ..data.ratings import Ratings
-from ..data.reading import read_ratings
-from ..data.splits import given_split, last_split, random_split
+from ..data import movielens
 from ..errors import ConfigurationError
 from .help import DATA
 from .options import option
+
+if TYPE_CHECKING:
+    from ..data.ratings import Ratings
 
 Duplicates = Literal["error", "last"]
 Nonpositive = Literal["error", "keep"]
@@ -166,6 +166,8 @@ class Source:
 
     def read(self, seed: int) -> Parts:
         """Return the ratings to train on and those held out; the seed is of a random split."""
+        from ..data.splits import given_split, last_split, random_split
+
         if self.train is not None:
             learned = self._read(self.train)
             parts = given_split(learned, self._read(self.test, like=learned))
@@ -188,6 +190,8 @@ class Source:
 
     @property
     def _read(self) -> Any:
+        from ..data.reading import read_ratings
+
         named = None if self.columns is None else [_column(c) for c in self.columns.split(",")]
         return partial(
             read_ratings,

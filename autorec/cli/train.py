@@ -15,7 +15,6 @@ import numpy
 import typer
 
 from .._terminal import counted, note, progress_bar, say, shown, tell
-from ..data.splits import random_split
 from ..distributed.roles import KVStoreName, Role, serve
 from ..errors import ConfigurationError
 from ..recommender.presets import Parameters, planned_epochs, preset_parameters
@@ -112,6 +111,8 @@ def train_command(
         )
     learned, chooser, held_out = parts.learned, None, parts.held_out
     if validation_ratio:
+        from ..data.splits import random_split
+
         learned, chooser = random_split(learned, validation_ratio, parameters.random_state + 1)
 
     # MXNet takes a second to import; wrong arguments are answered before.

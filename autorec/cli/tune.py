@@ -12,7 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-import pandas as pd
 import typer
 
 from .._storage.files import replacing
@@ -26,6 +25,8 @@ from .resume import note_of_options, refuse_other_options, remembered_options
 from .source import Source, sizes, source_options
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..choosing.search import Progress, Tuning
 
 
@@ -170,6 +171,8 @@ def register(app: typer.Typer) -> None:
 
 def _chosen(found: Tuning) -> pd.DataFrame:
     """Return what was searched, the best of it, and in brackets how much each mattered."""
+    import pandas as pd
+
     names = [name for name in SPACE if name in found.trials]
     rows: dict[str, list[str]] = {
         "hyperparameter": [*names, "num_epochs"],

@@ -21,8 +21,8 @@ from .._fitted import Fitted
 from .._mxnet import from_any_thread, numpy_semantics
 from .._terminal import counted
 from ..compute.devices import contexts
-from ..data import ids
-from ..data.interactions import Interactions, View, rows_of
+from ..data import View, ids
+from ..data.interactions import Interactions, rows_of
 from ..data.ratings import Nonpositive, Ratings
 from ..data.reading import as_ratings
 from ..distributed.workers import Workers

@@ -21,9 +21,9 @@ def test_compiling_is_said_once_and_only_of_kernels(caplog, monkeypatch):
     assert caplog.messages == []
     none, one = numpy.zeros(1, numpy.int32), numpy.zeros((1, 1), numpy.float32)
     for _ in range(2):
-        alone = kernels._compiled(kernels.product.__wrapped__, parallel=False, cached=False)
-        alone(none, none[:0], numpy.zeros(0, numpy.float32), one, one.copy())
-    assert caplog.messages == ["Compiling kernels, which takes some seconds, once."]
+        alone = kernels._compiled(kernels.product.__wrapped__, cached=False)
+        alone(0, 0, none, none[:0], numpy.zeros(0, numpy.float32), one, one.copy())
+    assert caplog.messages == ["Compiling kernels, which takes a few seconds, once."]
 
 
 def test_kernels_are_kept_where_numba_is_told(tmp_path, monkeypatch):
