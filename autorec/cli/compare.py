@@ -6,7 +6,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -95,8 +94,7 @@ def compare_command(
     if not quiet:
         size = sizes(len(table), table.num_items, table.num_users)
         note(shown(f"{name}: {size}; {counted(len(names), 'model')}, {planned}"))
-    wanted = output or Path("runs") / f"compare-{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    with run_folder(wanted, numbered=output is None) as folder:
+    with run_folder(output, f"compare-{name}") as folder:
         with _progress(folder, names, len(planned), quiet) as show:
             found = cross_validate(
                 table,

@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -130,10 +129,9 @@ def train_command(
         warnings.simplefilter("ignore")
     if not quiet:
         note(shown(_overview(facts)))
-    wanted = output or Path("runs") / f"{parts.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    claim: Any = nullcontext(resume or wanted)
+    claim: Any = nullcontext(resume or output or Path("runs"))
     if first and not resume:
-        claim = run_folder(wanted, numbered=output is None)
+        claim = run_folder(output, parts.name)
     resumed_from: Checkpoint | None = context.obj
     if resumed_from is not None and resumed_from.path.parent.name != CHECKPOINTS:
         resumed_from = None  # each of several nets goes on from its own

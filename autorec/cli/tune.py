@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import Field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -132,8 +131,7 @@ def tune_command(
         size = sizes(len(learned), learned.num_items, learned.num_users)
         note(shown(f"{parts.name}: {size} to choose by; {held_out:,} held out"))
     begun = json.dumps(note_of_options(context), indent=1)
-    wanted = output or Path("runs") / f"tune-{parts.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    claim: Any = nullcontext(resume) if resume else run_folder(wanted, numbered=output is None)
+    claim: Any = nullcontext(resume) if resume else run_folder(output, f"tune-{parts.name}")
     with claim as folder, _progress(folder, begun, trials, minutes, quiet) as show:
         found = tune(
             parts.learned,
