@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Optional
 
 import typer
-from tqdm import tqdm
 
 from .._output import usable_folder
+from .._terminal import progress_bar
 from ..errors import ConfigurationError
 
 
@@ -32,11 +32,11 @@ def reproduce_command(
     ),
     quiet: bool = typer.Option(False, "--quiet", help="Print only the tables, no progress."),
 ) -> None:
-    """Run the paper's protocol and print its tables beside the published figures.
+    """Run the paper's protocol and print its tables.
 
-    Everything is chosen on a tenth of the training ratings, held out for validation; the test
-    ratings are used once, by the model trained anew on all training ratings. May be stopped and
-    started again.
+    Published figures stand beside them. Everything is chosen on a tenth of the training ratings,
+    held out for validation; the test ratings are used once, by the model trained anew on all
+    training ratings. May be stopped and started again.
     """
     from ..experiments import protocol as experiments
     from ..experiments.tables import TABLES, TRIED
@@ -52,7 +52,7 @@ def reproduce_command(
         tables, splits = experiments.quick(tables), 1
     output = usable_folder(output or Path("runs") / ("quick" if quick else "reproduction"))
     sources = {"100k": ml_100k, "1m": ml_1m}
-    with tqdm(desc="Runs", unit="run", smoothing=0, disable=quiet) as bar:
+    with progress_bar("Runs", None, hidden=quiet) as bar:
 
         def progress(name: str, done: int, total: int) -> None:
             bar.total = total

@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Optional, Union
 
 from .._bounds import MOST_SEED
-from ..data.interactions import View
-from ..data.scaling import RatingsIn, RatingsOut
+from ..data import RatingsIn, RatingsOut, View
 from ..errors import ConfigurationError
 from ..training.settings import Settings, setting
 

@@ -29,6 +29,7 @@ from .._storage.folders import (
 )
 from .._storage.npz import stored_arrays, write_npz
 from .._storage.state import State, packed, unpacked
+from .._terminal import counted
 from ..errors import ConfigurationError, DataCorruptError, TrainingError
 from .history import History
 
@@ -128,7 +129,8 @@ class Checkpoint:
             )
         if self.epoch > num_epochs:
             raise ConfigurationError(
-                f"{self.path} is past {num_epochs} epochs; ask for {self.epoch} at least."
+                f"{self.path} is past {counted(num_epochs, 'epoch')}; ask for "
+                f"{self.epoch} at least."
             )
 
 
