@@ -136,8 +136,10 @@ def train_command(
         split=split,
         test_ratio=test_ratio,
     )
-    if parameters.patience is not None and not validation_ratio:
-        raise ConfigurationError("--patience needs validation ratings; give --validation-ratio.")
+    if parameters.patience is not None and not (validation_ratio or parameters.share_held_out):
+        raise ConfigurationError(
+            "--patience needs validation ratings; give --validation-ratio or --holdout."
+        )
     parts = source.read(parameters.random_state)
     name, learned, held_out = parts.name, parts.learned, parts.held_out
     if chosen is not None and has_seen(chosen.about, parts):
