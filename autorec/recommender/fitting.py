@@ -27,8 +27,9 @@ from .presets import Parameters
 #: The validation and the test part of one view.
 Parts = tuple[Optional[Interactions], Optional[Interactions]]
 
-#: Doublings or halvings of the weight decay, at most.
-MOST_STEPS = 8
+#: Doublings or halvings of the weight decay, at most, and the share by which each has to lower the
+#: validation RMSE for there to be another.
+MOST_STEPS, LEAST_GAIN = 8, 1e-4
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def _decay_chosen(
     for factor in (2.0, 0.5):
         for _ in range(MOST_STEPS):
             other = tried(factor * best[0])
-            if not rmse(other) < rmse(best):
+            if not rmse(other) < (1 - LEAST_GAIN) * rmse(best):
                 break
             best = other
         if best is not first:

@@ -302,6 +302,27 @@ def test_a_chosen_weight_decay_is_that_of_the_fit_to_all(rng):
     numpy.testing.assert_array_equal(again.predict(*pairs), model.predict(*pairs))
 
 
+@pytest.mark.parametrize("stop", [3, 9, 14])
+def test_a_choice_of_weight_decay_is_resumed_to_the_bit(stop, rng, tmp_path):
+    ratings = Ratings.from_frame(table(rng))
+    parameters = {**SMALL, "holdout": 0.2, "choose_decay": True}  # two runs of six at least
+    expected = Recommender(**parameters).fit(ratings)
+    heard = []
+
+    def count(epoch):
+        heard.append(epoch)
+        if len(heard) == stop:
+            raise RuntimeError("stopped")
+
+    checkpoints = Checkpoints(tmp_path / "run")
+    with pytest.raises(RuntimeError, match="stopped"):
+        Recommender(**parameters).fit(ratings, checkpoints=checkpoints, on_epoch=count)
+    found = Recommender(**parameters).fit(ratings, checkpoints=checkpoints, resume=True)
+    assert found.chosen_ == expected.chosen_
+    pairs = every_pair(expected)
+    assert found.predict(*pairs).tobytes() == expected.predict(*pairs).tobytes()
+
+
 @pytest.mark.parametrize("kind", ["best", "tune"])
 def test_the_ratings_unit_changes_nothing_but_the_predictions_unit(kind, rng):
     frame = table(rng)
