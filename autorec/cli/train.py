@@ -201,8 +201,10 @@ def _hyperparameters(
 def _check_validation(ratio: float, parameters: Parameters) -> None:
     if not 0 <= ratio < 1:
         raise ConfigurationError(f"--validation-ratio must be between 0 and 1, not {ratio:g}.")
-    if parameters.patience is not None and not ratio:
-        raise ConfigurationError("--patience needs validation ratings; give --validation-ratio.")
+    if parameters.patience is not None and not (ratio or parameters.share_held_out):
+        raise ConfigurationError(
+            "--patience needs validation ratings; give --validation-ratio or --holdout."
+        )
 
 
 def _of_cold(cold: int, model: Recommender) -> str:

@@ -128,7 +128,14 @@ def fit(
     settings = replace(settings or Settings(), **changes)
     workers, contexts = workers or Workers(), list(contexts or try_all_gpus())
     _check(settings, train, clip, cold, checkpoints, resume, workers)
-    settings = replace(settings, compute=_chosen(settings, net, train, contexts))
+    settings = replace(
+        settings,
+        compute=_chosen(settings, net, train, contexts),
+        batch_size=_batch_size(settings, train),
+        steps_per_epoch=None,
+        weight_decay=settings.weight_decay * (len(train) / 1e5) ** settings.decay_growth,
+        decay_growth=0.0,
+    )
     init = init or mx.init.Normal(0.01)
     more: dict[str, object] = {"clip": clip, "cold": cold, "seed": seed}
 
@@ -170,6 +177,12 @@ def fit(
     if workers.count > 1:
         init_kvstore(steps.trainer)
     return run_epochs(run)
+
+
+def _batch_size(settings: Settings, train: Interactions) -> int:
+    if settings.steps_per_epoch is None:
+        return settings.batch_size
+    return math.ceil(len(train.rated_rows()) / settings.steps_per_epoch)
 
 
 def run_epochs(run: Run) -> History:
