@@ -8,12 +8,14 @@ dropout, is the net's own. The numbers are those of whole rows, to within roundi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from .._arrays import Integers
 from .._mxnet import Array, Context, np
 from ..data.interactions import Interactions
 from ..model import AutoRec
@@ -89,15 +91,30 @@ def code_sparse(
 
 
 def predict_sparse(
-    net: AutoRec, inputs: Interactions, cells: Interactions, context: Context, batch_size: int
+    net: AutoRec,
+    inputs: Interactions,
+    cells: Interactions,
+    context: Context,
+    batches: Iterable[Integers],
+    add: Callable[[Array], Array] | None = None,
 ) -> NDArray[numpy.float32]:
-    """Predict some cells from the rows of `inputs`, in the order of ``cells.matrix.data``."""
+    """Predict some cells from the rows of `inputs`, in the order of ``cells.matrix.data``.
+
+    Parameters
+    ----------
+    net, inputs, cells, context
+    batches : iterable of ndarray of int
+        Rows, in order, all that have a cell among them.
+    add : callable, optional
+        Completes the sums V r, where the columns at hand are not all.
+    """
     encoder, decoder = matrices(net, rated_cells(inputs.matrix[:0], context))
     bias = net.decoder.bias.data(context)
     parts = []
-    for rows in cells.batches(batch_size):
+    for rows in batches:
         known = rated_cells(inputs.matrix[rows], context)
-        code = net.code(known.product(input_values(net, known), encoder))
+        sums = known.product(input_values(net, known), encoder)
+        code = net.code(sums if add is None else add(sums))
         wanted = rated_cells(cells.matrix[rows], context)
         outputs = wanted.at(code, decoder, bias)
         parts.append(net.rating(outputs, baseline(net, known, wanted)).asnumpy())

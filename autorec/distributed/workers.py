@@ -44,6 +44,7 @@ class Workers:
         self._num_keys = self._total_key = 0
         self._total: Array | None = None
         self._gather_keys: dict[int, int] = {}  # by the size of what is gathered
+        self._sums: dict[int, tuple[int, Array]] = {}  # by the size of what is added up
 
     @classmethod
     @numpy_semantics()
@@ -129,6 +130,29 @@ class Workers:
         self._store.pushpull(self._gather_keys[own.nbytes], array)
         found: NDArray[Number] = array.asnumpy().astype(numpy.uint8).view(own.dtype)
         return found
+
+    def add(self, own: Array) -> Array:
+        """Return the sum of all workers' arrays, which all get alike.
+
+        Each sends its array once and gets the sum once: the servers, which have no optimizer,
+        replace what they hold by the sum of what the workers sent.
+
+        Parameters
+        ----------
+        own : ndarray of float32
+            Of this worker; of every other's shape.
+        """
+        if self._store is None:
+            return own
+        size = int(numpy.prod(own.shape))
+        if size not in self._sums:
+            self._sums[size] = self.new_key(), np.zeros(size, ctx=mx.cpu())
+            self._store.init(*self._sums[size])
+        # Always the same array, as in `total`.
+        key, sums = self._sums[size]
+        sums[:] = own.as_in_ctx(mx.cpu()).reshape(-1)
+        self._store.pushpull(key, sums)
+        return sums.copy().reshape(own.shape).as_in_ctx(own.ctx)
 
     def sums(self, values: Sequence[float]) -> NDArray[numpy.float64]:
         """Return the sum over the workers of each of some numbers, which all get alike."""

@@ -18,11 +18,13 @@ from .._storage.state import State, check_like
 from ..compute.choice import is_sparse
 from ..compute.devices import try_all_gpus
 from ..data.interactions import Interactions
+from ..distributed.columns import Columns
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError, TrainingError
 from ..evaluation.prediction import predict_cells
 from ..model import AutoRec
 from .checkpoints import Checkpoint, Checkpoints, CheckpointWriter
+from .columns import check_columns, draw_own, predict_own, whole_fingerprint
 from .fingerprint import fingerprint
 from .history import Epoch, EpochSums, History
 from .interrupts import interrupts_held
@@ -55,6 +57,7 @@ def fit(
     checkpoints: Checkpoints | None = None,
     resume: bool | Checkpoint = False,
     workers: Workers | None = None,
+    columns: Columns | None = None,
     **changes: Any,
 ) -> History:
     """Train AutoRec; the defaults are the section's settings.
@@ -96,6 +99,10 @@ def fit(
         arguments, and end with the same weights and history; the checkpoints are rank 0's. Each
         step takes a share of the batch's rows from every worker, and is, but for dropout and
         rounding, that of one worker on the whole batch.
+    columns : Columns, optional
+        Which columns of the whole matrix the net and all ratings given here have, where each of the
+        workers owns some: a step then takes the own columns of all the batch's rows, and is, but
+        for rounding, that of one worker with all columns. Each ends with its part of the net.
     **changes
         Hyperparameters by name, in place of those of `settings`.
 
@@ -128,29 +135,49 @@ def fit(
     settings = replace(settings or Settings(), **changes)
     workers, contexts = workers or Workers(), list(contexts or try_all_gpus())
     _check(settings, train, clip, cold, checkpoints, resume, workers)
+    if columns is not None:
+        check_columns(settings, net, columns, contexts)
+        settings = replace(settings, compute="sparse")
     settings = replace(settings, compute=_chosen(settings, net, train, contexts))
     init = init or mx.init.Normal(0.01)
     more: dict[str, object] = {"clip": clip, "cold": cold, "seed": seed}
 
     def depends_on() -> dict[str, object]:
-        return fingerprint(net, train, validation, test, settings, init, contexts, more)
+        facts = fingerprint(net, train, validation, test, settings, init, contexts, more)
+        if columns is None:
+            return facts
+        parts = {"training": train, "validation": validation, "test": test}
+        named = {f"{name} ratings": part for name, part in parts.items()}
+        return whole_fingerprint(facts, named, columns, workers)
 
     resumed_from, writer = _begin(checkpoints, resume, settings, workers, depends_on)
 
     def score(ratings: Interactions) -> float:
         """Return the RMSE of a part of the ratings, of which each worker predicts a share."""
-        own = ratings.only(workers.share(ratings.rated_rows())) if workers.count > 1 else ratings
-        predicted = predict_cells(
-            net, train, own, contexts, clip=clip, cold=cold, compute=settings.compute
-        )
+        if columns is not None:
+            own = ratings
+            predicted = predict_own(net, train, own, columns, workers.add, contexts[0], clip, cold)
+        else:
+            shared = workers.count > 1
+            own = ratings.only(workers.share(ratings.rated_rows())) if shared else ratings
+            predicted = predict_cells(
+                net, train, own, contexts, clip=clip, cold=cold, compute=settings.compute
+            )
         squares = numpy.square(predicted - own.matrix.data, dtype=numpy.float64).sum()
         total, count = workers.sums([float(squares), len(own)])
         return math.sqrt(total / count)
 
     mx.random.seed(seed)
-    _initialise(net, init, start or {}, contexts, settings)
-    kind = SparseSteps if settings.compute == "sparse" else DenseSteps
-    steps = kind(net, train, settings, contexts, workers)
+    steps: Steps
+    if columns is not None:
+        drawn = draw_own(net, init, columns, contexts[0])
+        _initialise(net, mx.init.Zero(), {**drawn, **(start or {})}, contexts, settings)
+        del drawn
+        steps = SparseSteps(net, train, settings, contexts, workers, columns)
+    else:
+        _initialise(net, init, start or {}, contexts, settings)
+        kind = SparseSteps if settings.compute == "sparse" else DenseSteps
+        steps = kind(net, train, settings, contexts, workers)
     if resumed_from is not None or workers.count > 1:
         for context in contexts:  # gives the parameters their shapes, and draws the weights
             net(np.zeros((1, train.shape[1]), ctx=context))
@@ -164,10 +191,11 @@ def fit(
         on_epoch=on_epoch,
         writer=writer,
         workers=workers,
+        draws=workers.rank if workers.count > 1 and columns is None else None,
     )
     if resumed_from is not None:
         run.resume(resumed_from)
-    if workers.count > 1:
+    if workers.count > 1 and columns is None:
         init_kvstore(steps.trainer)
     return run_epochs(run)
 
@@ -208,6 +236,8 @@ class Run:
         Called with each `Epoch`, last of all.
     writer : CheckpointWriter, optional
     workers : Workers, optional
+    draws : int, optional
+        Workers with different numbers draw different dropout; by default it is that of one process.
 
     Raises
     ------
@@ -235,11 +265,13 @@ class Run:
         on_epoch: Callable[[Epoch], None] | None = None,
         writer: CheckpointWriter | None = None,
         workers: Workers | None = None,
+        draws: int | None = None,
     ) -> None:
         if settings.patience is not None and validation_rmse is None:
             raise ConfigurationError("patience needs validation ratings; hold some out.")
         self.net, self.steps, self.settings, self.seed = net, steps, settings, seed
         self.workers, self.writer = workers or Workers(), writer
+        self._draws = draws
         self._validation_rmse, self._test_rmse = validation_rmse, test_rmse
         self._on_epoch = on_epoch
         self.history = History(compute=settings.compute)
@@ -288,11 +320,11 @@ class Run:
         settings = self.settings
         rate = settings.learning_rate * settings.learning_rate_decay ** (number - 1)
         self.steps.trainer.set_learning_rate(rate)
-        if number > 1 or self.workers.count > 1:
+        if number > 1 or self._draws is not None:
             # The state of MXNet's generators cannot be read, so an epoch begins with one that it
             # can begin with again. The first goes on from the one that drew the weights, unless
             # workers, who drew the same weights, are to draw dropout of their own.
-            mx.random.seed(epoch_seed(self.seed, number, self.workers.rank))
+            mx.random.seed(epoch_seed(self.seed, number, self._draws or 0))
         self._sums = EpochSums()
 
     def batches(self) -> Iterator[Integers]:
