@@ -16,9 +16,14 @@ from tqdm import tqdm
 
 from .._terminal import note, shown, tell
 from ..data.splits import random_split
-from ..distributed.roles import KVStoreName, Role, serve
+from ..distributed.roles import KVStoreName, Parallel, Role, serve
 from ..errors import ConfigurationError
-from ..recommender.presets import Parameters, planned_epochs, preset_parameters
+from ..recommender.presets import (
+    Parameters,
+    check_by_columns,
+    planned_epochs,
+    preset_parameters,
+)
 from ..recommender.settings_file import read_settings
 from ..training.checkpoints import Checkpoint
 from ..training.history import Epoch
@@ -84,6 +89,11 @@ def train_command(
         help="Train with the other workers of a job, which the DMLC_* variables describe; see "
         "autorec launch.  [default: by itself]",
     ),
+    parallel: Parallel = typer.Option(
+        "rows",
+        help="What the workers of a job share: the rows of each batch, or the columns of net and "
+        "ratings, of which each then holds only its own.",
+    ),
     output: Optional[Path] = typer.Option(None, help="A new folder.  [default: runs/NAME-TIME]"),
     quiet: bool = typer.Option(False, "--quiet", help="Print only the result, no progress."),
     checkpoint_every: Optional[int] = typer.Option(
@@ -123,6 +133,10 @@ def train_command(
         parameters = preset_parameters(preset, **given(options))
     else:
         parameters = Parameters(**{**chosen.parameters, **given(options)})
+    if parallel == "columns":
+        if kvstore is None:
+            raise ConfigurationError("--parallel columns is for the workers of a job; see launch.")
+        check_by_columns(parameters)
     source = Source(
         dataset=dataset,
         data=data,
@@ -184,6 +198,7 @@ def train_command(
                 checkpoints=checkpoints,
                 resume=resumed_from or bool(resume),
                 workers=workers,
+                parallel=parallel,
             )
         if not first:
             return
@@ -194,6 +209,7 @@ def train_command(
             model.get_params(),
             settings=settings and str(settings),
             kvstore=kvstore,
+            parallel=parallel,
             workers=workers.count,
         )
         write_report(folder, model, result, facts, config)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from .._arrays import Ids, Integers
 from .._mxnet import np
 from ..data.interactions import Interactions, in_batches
-from .workers import Workers
+from .workers import Number, Workers
 
 #: Counts are added up in float32, which is exact up to 2^24, in two parts of so many.
 _PART = 1 << 12
@@ -125,3 +125,53 @@ def added_counts(counts: Integers, workers: Workers) -> NDArray[numpy.int64]:
     low, high = numpy.split(workers.add(np.array(parts)).asnumpy().astype(numpy.int64), 2)
     total: NDArray[numpy.int64] = low + _PART * high
     return total
+
+
+def in_blocks(
+    own: NDArray[numpy.float32], columns: Columns, workers: Workers, lines: int = 1024
+) -> Iterator[tuple[slice, NDArray[numpy.float32]]]:
+    """Yield an array with a line for each column of the whole, so many lines at a time.
+
+    All workers take all blocks, together; what is done with them is each one's own affair.
+
+    Parameters
+    ----------
+    own : ndarray of float32, shape (columns at hand, units)
+    columns : Columns
+    workers : Workers
+    lines : int
+    """
+    for start in range(0, columns.shape[1], lines):
+        end = min(start + lines, columns.shape[1])
+        first, last = numpy.searchsorted(columns.own, [start, end])
+        block = numpy.zeros((end - start, own.shape[1]), dtype=numpy.float32)
+        block[columns.own[first:last] - start] = own[first:last]
+        yield slice(start, end), workers.add(np.array(block)).asnumpy()
+
+
+def collected(own: NDArray[Number], workers: Workers, length: int = 1 << 20) -> NDArray[Number]:
+    """Return on rank 0 what all workers have, in the order of ranks; on others what they had.
+
+    Parameters
+    ----------
+    own : ndarray, shape (n,)
+        Of numbers of one type on all workers.
+    workers : Workers
+    length : int
+        Bytes at a time, an even number.
+    """
+    sizes = workers.gather(numpy.array([own.nbytes])).ravel()
+    found: list[NDArray[Number]] = []
+    for rank, size in enumerate(sizes):
+        mine = numpy.zeros(int(size) + int(size) % 2, dtype=numpy.uint8)
+        if rank == workers.rank:
+            mine[: int(size)] = numpy.ascontiguousarray(own).view(numpy.uint8)
+        for start in range(0, len(mine), length):
+            # Two bytes go into a float32 without loss, and so does their sum with zeros.
+            part = mine[start : start + length].view(numpy.uint16).astype(numpy.float32)
+            whole = workers.add(np.array(part)).asnumpy().astype(numpy.uint16)
+            if workers.rank == 0:
+                mine[start : start + length] = whole.view(numpy.uint8)
+        if workers.rank == 0:
+            found.append(mine[: int(size)].view(own.dtype))
+    return numpy.concatenate(found) if workers.rank == 0 else own

@@ -230,3 +230,29 @@ def preset_parameters(name: str, **changes: Any) -> Parameters:
             f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}."
         )
     return Parameters(**{**PRESETS[name], **changes})
+
+
+def check_by_columns(parameters: Parameters) -> None:
+    """Refuse, before any rating is read, what workers that own columns cannot train.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is asked for.
+    """
+    reasons = {
+        "one view; choose item or user": parameters.view == "both",
+        "one net; leave --members at 1": parameters.members > 1,
+        "all given ratings at once; leave out --holdout": bool(parameters.share_held_out),
+        "a net without pretraining; leave out --pretrain-epochs": parameters.pretrain_epochs > 0,
+        "ratings as they are; leave --ratings-in and --ratings-out at raw": (
+            (parameters.ratings_in, parameters.ratings_out) != ("raw", "raw")
+        ),
+        "only the rated cells; leave out --compute dense": parameters.compute == "dense",
+        "without dropout on the input; leave out --input-dropout": parameters.input_dropout > 0,
+    }
+    for reason, asked in reasons.items():
+        if asked:
+            raise ConfigurationError(
+                f"Workers that own columns train {reason}, or train with --parallel rows."
+            )

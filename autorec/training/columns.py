@@ -51,8 +51,6 @@ def check_columns(
         reason = f"cannot split {settings.optimizer}; choose another optimizer"
     elif getattr(net.input_dropout, "_rate", 0.0) > 0:
         reason = "has no dropout on the input"
-    elif net.typical_count is not None:
-        reason = "does not normalise rows"
     elif net.scaling is not None:
         reason = "takes and gives ratings as they are (raw)"
     elif max(each * columns.shape[1] for each in _ends(net)) > MOST_VALUES:
@@ -118,7 +116,8 @@ def predict_own(
     """Predict cells of the columns at hand, see `predict_cells`; all workers do it together."""
     rows = numpy.arange(train.shape[0])
     batches = (rows[start : start + _ROWS] for start in range(0, len(rows), _ROWS))
-    predicted = predict_sparse(net, train, cells, context, batches, add)
+    counts = columns.row_counts
+    predicted = predict_sparse(net, train, cells, context, batches, add, counts)
     if clip is not None:
         predicted = predicted.clip(*clip)
     if cold is not None:

@@ -17,7 +17,7 @@ from .._mxnet import Array, Block, Context, mx, np, numpy_semantics
 from .._storage.state import State, check_like
 from ..compute.choice import is_sparse
 from ..compute.devices import try_all_gpus
-from ..data.interactions import Interactions
+from ..data.interactions import Extent, Interactions
 from ..distributed.columns import Columns
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError, TrainingError
@@ -134,7 +134,9 @@ def fit(
     """
     settings = replace(settings or Settings(), **changes)
     workers, contexts = workers or Workers(), list(contexts or try_all_gpus())
-    _check(settings, train, clip, cold, checkpoints, resume, workers)
+    _check(
+        settings, train if columns is None else columns, clip, cold, checkpoints, resume, workers
+    )
     if columns is not None:
         check_columns(settings, net, columns, contexts)
         settings = replace(settings, compute="sparse")
@@ -415,7 +417,7 @@ def epoch_seed(seed: int, epoch: int, rank: int) -> int:
 
 def _check(
     settings: Settings,
-    train: Interactions,
+    train: Extent,
     clip: tuple[float, float] | None,
     cold: float | None,
     checkpoints: Checkpoints | None,

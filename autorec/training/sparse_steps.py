@@ -57,9 +57,11 @@ class SparseSteps:
         self.workers = workers or Workers()
         self._add: Callable[[Array], Array] = _alone
         self.whole: Extent = train
+        self._row_counts: Integers | None = None
         if columns is not None:
             # All that workers have in common are two sums a step; each updates what it owns.
             self._add, self.whole, self.workers = self.workers.add, columns, Workers()
+            self._row_counts = columns.row_counts
         self.net, self.train, self.contexts = net, train, contexts
         self.scale = loss_scale(settings, self.whole, net)
         self._gradient: Any = None  # an array to use again, of the kind that the cells make
@@ -104,7 +106,7 @@ class SparseSteps:
             return self._shared_step(rows)
         cells = rated_cells(self.train.matrix[rows], self.contexts[0])
         large = self._adam.encoder, self._adam.decoder
-        errors, factors = _backward(self.net, cells, *large, self.scale, self._add)
+        errors, factors = self._backward(cells, *large, rows)
         rate = self.trainer.learning_rate
         self.trainer.step(len(rows))
         self._adam.step(cast("KernelCells", cells), factors, rate, len(rows))
@@ -121,8 +123,7 @@ class SparseSteps:
                 continue
             cells = rated_cells(self.train.matrix[part], context)
             encoder, decoder = matrices(self.net, cells)
-            matrices_here = encoder, decoder
-            errors, factors = _backward(self.net, cells, *matrices_here, self.scale, self._add)
+            errors, factors = self._backward(cells, encoder, decoder, part)
             for_encoder, for_decoder = factors
             gradient = self._summed(cells, for_encoder, encoder, len(rows))
             _set_gradient(self.net.layers[0].weight, context, gradient.T)
@@ -131,6 +132,38 @@ class SparseSteps:
             found.append(errors)
         self.trainer.step(len(rows))
         return found
+
+    def _backward(
+        self, cells: Cells[Weight], encoder: Weight, decoder: Weight, rows: Integers
+    ) -> tuple[Array, tuple[Factors, Factors]]:
+        """Follow the loss of some rows back to all parameters.
+
+        The gradients of the net's small parameters are left in these. Returns the squared errors,
+        and for the encoder's first matrix and the decoder's what `Cells.gradient` makes theirs
+        from. The sums over columns, of V r and of the code's gradient, are those of all workers.
+        """
+        net, context = self.net, cells.context
+        counts = None if self._row_counts is None else self._row_counts[rows]
+        ratings = np.array(cells.matrix.data, ctx=context)
+        with autograd.train_mode():
+            inputs = net.input_dropout(input_values(net, cells, counts))
+        sums = self._add(cells.product(inputs, encoder))
+        sums.attach_grad()
+        with autograd.record():
+            code = net.code(sums)
+        outputs = cells.at(code, decoder, net.decoder.bias.data(context))
+        outputs.attach_grad()
+        added = baseline(net, cells, cells)
+        with autograd.record():
+            errors = np.square(net.rating(outputs, added) - ratings)
+            loss = errors * self.scale
+        loss.backward()
+        code.backward(self._add(cells.product(outputs.grad, decoder)))
+        weights, columns = outputs.grad.asnumpy(), cells.matrix.shape[1]
+        _set_gradient(
+            net.decoder.bias, context, numpy.bincount(cells.matrix.indices, weights, columns)
+        )
+        return errors, ((inputs, sums.grad), (outputs.grad, code))
 
     def _summed(self, cells: Cells[Weight], factors: Factors, weight: Weight, batch: int) -> Weight:
         """Return the gradient of a matrix, with its decay where the optimizer does not add it."""
@@ -198,41 +231,6 @@ class _Adam:
         arguments = [self.decays, *map(numpy.float32, numbers)]
         for factor, weight, state in zip(factors, (self.encoder, self.decoder), self.states):
             cells.adam_step(*factor, weight, *state, *arguments)
-
-
-def _backward(
-    net: AutoRec,
-    cells: Cells[Weight],
-    encoder: Weight,
-    decoder: Weight,
-    scale: float,
-    add: Callable[[Array], Array],
-) -> tuple[Array, tuple[Factors, Factors]]:
-    """Follow the loss of some rows back to all parameters.
-
-    The gradients of the net's small parameters are left in these. Returns the squared errors, and
-    for the encoder's first matrix and the decoder's what `Cells.gradient` makes theirs from. The
-    two sums over all columns, of V r and of the code's gradient, are completed by `add`.
-    """
-    context = cells.context
-    ratings = np.array(cells.matrix.data, ctx=context)
-    with autograd.train_mode():
-        inputs = net.input_dropout(input_values(net, cells))
-    sums = add(cells.product(inputs, encoder))
-    sums.attach_grad()
-    with autograd.record():
-        code = net.code(sums)
-    outputs = cells.at(code, decoder, net.decoder.bias.data(context))
-    outputs.attach_grad()
-    added = baseline(net, cells, cells)
-    with autograd.record():
-        errors = np.square(net.rating(outputs, added) - ratings)
-        loss = errors * scale
-    loss.backward()
-    code.backward(add(cells.product(outputs.grad, decoder)))
-    weights, columns = outputs.grad.asnumpy(), cells.matrix.shape[1]
-    _set_gradient(net.decoder.bias, context, numpy.bincount(cells.matrix.indices, weights, columns))
-    return errors, ((inputs, sums.grad), (outputs.grad, code))
 
 
 def _alone(sums: Array) -> Array:

@@ -1,15 +1,61 @@
 """Small trainings by workers that own columns, and the same by one process."""
 
 import sys
+import threading
 from pathlib import Path
 
 import numpy
 
 from autorec import AutoRec, Interactions, fit, random_split
-from autorec._mxnet import mx
+from autorec._mxnet import mx, np
 from autorec.distributed.columns import Columns, owners
 from autorec.distributed.workers import Workers
 from support.training import figures, low_rank_ratings, weights
+
+
+class Threads(Workers):
+    """A worker among others that are threads of this process, and wait for each other."""
+
+    def __init__(self, rank, meeting, held):
+        super().__init__()
+        self.rank, self.count = rank, meeting.parties
+        self._meeting, self._held = meeting, held
+
+    def gather(self, own):
+        self._held[self.rank] = own
+        self._meeting.wait()
+        found = numpy.stack([self._held[rank] for rank in range(self.count)])
+        self._meeting.wait()
+        return found
+
+    def add(self, own):
+        return np.array(self.gather(own.asnumpy()).sum(axis=0), ctx=own.ctx)
+
+    def total(self, arrays):
+        return [self.add(sum(each.sum() for each in arrays).reshape(1))]
+
+
+def together(count, work):
+    """Run `work(workers)` in as many threads; return what each returned, by rank."""
+    meeting, held, found, errors = threading.Barrier(count, timeout=60), {}, {}, []
+
+    def run(rank):
+        mx.npx.set_np()
+        try:
+            found[rank] = work(Threads(rank, meeting, held))
+        except BaseException as error:
+            errors.append(error)
+            meeting.abort()
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return [found[rank] for rank in range(count)]
+
 
 OF_NET = ("decoder_activation", "input_dropout", "typical_count")
 
@@ -70,6 +116,7 @@ CASES = {
     "deep": {"num_hidden": (8, 4, 8)},
     "sigmoid": {"decoder_activation": "sigmoid"},
     "averaged, patience": {"averaging": 0.5, "learning_rate": 0.1, "patience": 2, "num_epochs": 20},
+    "normalised": {"typical_count": 20.0},
     "rmsprop": {"optimizer": "rmsprop", "decay_power": 0.5, "weight_decay": 0.05},
 }
 #: What is trained in a job, in processes of their own.

@@ -3,65 +3,18 @@
 tests/processes/test_column_jobs.py has the same over MXNet's servers.
 """
 
-import threading
-
 import numpy
 import pytest
 from scipy.sparse import csr_matrix
-from support.columns import CASES, joined, trained
+from support.columns import CASES, joined, together, trained
 from support.training import assert_same, weights
 
 from autorec import AutoRec, Interactions
 from autorec._mxnet import mx, np
 from autorec.distributed.columns import Columns, owners
-from autorec.distributed.workers import Workers
 from autorec.errors import ConfigurationError
 from autorec.training.settings import Settings
 from autorec.training.sparse_steps import SparseSteps
-
-
-class Threads(Workers):
-    """A worker among others that are threads of this process, and wait for each other."""
-
-    def __init__(self, rank, meeting, held):
-        super().__init__()
-        self.rank, self.count = rank, meeting.parties
-        self._meeting, self._held = meeting, held
-
-    def gather(self, own):
-        self._held[self.rank] = own
-        self._meeting.wait()
-        found = numpy.stack([self._held[rank] for rank in range(self.count)])
-        self._meeting.wait()
-        return found
-
-    def add(self, own):
-        return np.array(self.gather(own.asnumpy()).sum(axis=0), ctx=own.ctx)
-
-    def total(self, arrays):
-        return [self.add(sum(each.sum() for each in arrays).reshape(1))]
-
-
-def together(count, work):
-    """Run `work(workers)` in as many threads; return what each returned, by rank."""
-    meeting, held, found, errors = threading.Barrier(count, timeout=60), {}, {}, []
-
-    def run(rank):
-        mx.npx.set_np()
-        try:
-            found[rank] = work(Threads(rank, meeting, held))
-        except BaseException as error:
-            errors.append(error)
-            meeting.abort()
-
-    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return [found[rank] for rank in range(count)]
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -132,7 +85,6 @@ def test_every_column_has_one_owner_whatever_its_ids_type(rng):
         ({"optimizer": "lamb"}, "cannot split lamb"),
         ({"contexts": [mx.cpu(0), mx.cpu(1)]}, "one device"),
         ({"input_dropout": 0.1}, "no dropout on the input"),
-        ({"typical_count": 3.0}, "does not normalise"),
     ],
 )
 def test_what_columns_cannot_do_is_refused(change, reason):
