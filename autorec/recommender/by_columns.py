@@ -70,10 +70,6 @@ def train_by_columns(
         Of the whole on rank 0; of the own columns on the other workers.
     """
     check_by_columns(parameters)
-    if how.checkpoints is not None or how.resume:
-        raise ConfigurationError(
-            "Workers that own columns leave no checkpoints yet; train with --parallel rows."
-        )
     workers, view = how.workers or Workers(), parameters.view
     assert view != "both"
     train = parts["train"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Callable, Literal
 
@@ -13,7 +13,7 @@ import numpy
 
 from .._arrays import Integers
 from .._bounds import real
-from .._mxnet import Array, Block, Context, mx, np, numpy_semantics
+from .._mxnet import Array, Block, Context, Parameter, mx, np, numpy_semantics
 from .._storage.state import State, check_like
 from ..compute.choice import is_sparse
 from ..compute.devices import try_all_gpus
@@ -24,6 +24,7 @@ from ..errors import ConfigurationError, TrainingError
 from ..evaluation.prediction import predict_cells
 from ..model import AutoRec
 from .checkpoints import Checkpoint, Checkpoints, CheckpointWriter
+from .column_checkpoints import ColumnsWriter, restored_columns
 from .columns import check_columns, draw_own, predict_own, whole_fingerprint
 from .fingerprint import fingerprint
 from .history import Epoch, EpochSums, History
@@ -152,7 +153,7 @@ def fit(
         named = {f"{name} ratings": part for name, part in parts.items()}
         return whole_fingerprint(facts, named, columns, workers)
 
-    resumed_from, writer = _begin(checkpoints, resume, settings, workers, depends_on)
+    resumed_from, writer = _begin(checkpoints, resume, settings, workers, depends_on, columns)
 
     def score(ratings: Interactions) -> float:
         """Return the RMSE of a part of the ratings, of which each worker predicts a share."""
@@ -195,8 +196,14 @@ def fit(
         workers=workers,
         draws=workers.rank if workers.count > 1 and columns is None else None,
     )
+    if isinstance(writer, ColumnsWriter):
+        writer.is_last = lambda: next(run.remaining(), None) is None
     if resumed_from is not None:
-        run.resume(resumed_from)
+        names = _names(net, steps.trainer._params)
+        run.resume(
+            resumed_from,
+            None if columns is None else restored_columns(resumed_from, columns, names, workers),
+        )
     if workers.count > 1 and columns is None:
         init_kvstore(steps.trainer)
     return run_epochs(run)
@@ -283,8 +290,16 @@ class Run:
         self.mean: list[Array] = []
         self.best: list[Array] = []
 
-    def resume(self, checkpoint: Checkpoint) -> None:
+    def resume(
+        self, checkpoint: Checkpoint, restored: AbstractContextManager[State] | None = None
+    ) -> None:
         """Go on from a checkpoint; the net's parameters have their shapes.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint
+        restored : context manager, optional
+            Gives its state; as the checkpoint itself does by default.
 
         Raises
         ------
@@ -294,7 +309,7 @@ class Run:
         names, parameters = _names(self.net), list(self.net.collect_params().values())
         context = parameters[0].list_ctx()[0]
         wanted = dict(zip(names, (each.data() for each in parameters)))
-        with checkpoint.restored() as state:
+        with restored or checkpoint.restored() as state:
             for part in ("weights", "mean", "best"):
                 if part == "weights" or state[part]:
                     check_like(wanted, state[part], part)
@@ -444,6 +459,7 @@ def _begin(
     settings: Settings,
     workers: Workers,
     depends_on: Callable[[], dict[str, object]],
+    columns: Columns | None,
 ) -> tuple[Checkpoint | None, CheckpointWriter | None]:
     """Return what a run goes on from and what writes its checkpoints; check that all agree."""
     if checkpoints is None and workers.count == 1:
@@ -451,7 +467,8 @@ def _begin(
     resumed_from = None if checkpoints is None else checkpoints.begin(resume)
     facts = depends_on()
     if workers.count > 1:
-        facts["workers"] = workers.count
+        if columns is None:  # of columns any number of workers can take theirs
+            facts["workers"] = workers.count
         epochs = {"epochs": settings.num_epochs, "from": resumed_from and resumed_from.epoch}
         workers.check_alike({**facts, **epochs})
     if checkpoints is None:
@@ -459,6 +476,8 @@ def _begin(
     facts.update(checkpoints.facts)
     if resumed_from is not None:
         resumed_from.check(facts, settings.num_epochs)
+    if columns is not None:
+        return resumed_from, ColumnsWriter(checkpoints, facts, resumed_from, columns, workers)
     if workers.rank > 0:
         return resumed_from, None
     return resumed_from, CheckpointWriter(checkpoints, facts, resumed_from)
@@ -512,7 +531,9 @@ def _check_weights(net: Block, epoch: int) -> None:
         )
 
 
-def _names(net: Block) -> list[str]:
-    """Return names of a net's parameters that are the same in every process."""
+def _names(net: Block, parameters: Sequence[Parameter] | None = None) -> list[str]:
+    """Return names of a net's parameters, of all or of some, that are alike in every process."""
     found = {id(each): name for name, each in net._collect_params_with_prefix().items()}
+    if parameters is not None:
+        return [found[id(each)] for each in parameters]
     return [found.get(id(each), name) for name, each in net.collect_params().items()]

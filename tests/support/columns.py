@@ -66,7 +66,16 @@ def parts(view="item"):
     return [Interactions.from_ratings(each, view) for each in (train, validation, test)]
 
 
-def trained(workers=None, *, view="item", num_hidden=8, dropout=0.0, contexts=None, **settings):
+def trained(
+    workers=None,
+    *,
+    view="item",
+    num_hidden=8,
+    dropout=0.0,
+    contexts=None,
+    validate=True,
+    **settings,
+):
     """Train on a small matrix, or on the columns of it that a worker owns."""
     train, validation, test = parts(view)
     columns, own = None, numpy.arange(train.shape[1])
@@ -83,7 +92,7 @@ def trained(workers=None, *, view="item", num_hidden=8, dropout=0.0, contexts=No
     history = fit(
         net,
         train,
-        validation=validation,
+        validation=validation if validate else None,
         test=test,
         init=mx.init.Normal(0.1),
         contexts=contexts or [mx.cpu()],

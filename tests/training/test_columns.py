@@ -3,16 +3,21 @@
 tests/processes/test_column_jobs.py has the same over MXNet's servers.
 """
 
+import shutil
+from functools import partial
+
 import numpy
 import pytest
 from scipy.sparse import csr_matrix
 from support.columns import CASES, joined, together, trained
-from support.training import assert_same, weights
+from support.training import StopError, assert_same, weights
 
 from autorec import AutoRec, Interactions
 from autorec._mxnet import mx, np
 from autorec.distributed.columns import Columns, owners
-from autorec.errors import ConfigurationError
+from autorec.errors import ConfigurationError, DataCorruptError
+from autorec.training.checkpoints import Checkpoints
+from autorec.training.column_checkpoints import part_of
 from autorec.training.settings import Settings
 from autorec.training.sparse_steps import SparseSteps
 
@@ -90,3 +95,59 @@ def test_every_column_has_one_owner_whatever_its_ids_type(rng):
 def test_what_columns_cannot_do_is_refused(change, reason):
     with pytest.raises(ConfigurationError, match=reason):
         together(1, lambda workers: trained(workers, **change))
+
+
+@pytest.mark.parametrize("count", [2, 3, 1])
+@pytest.mark.parametrize("case", ["averaged, patience", "rmsprop", "deep"])
+def test_a_job_goes_on_from_its_checkpoint_with_any_number_of_workers(tmp_path, case, count):
+    settings = {**CASES[case], "num_epochs": 5}
+
+    def stop(epoch):
+        if epoch.epoch == 3:
+            raise StopError
+
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    with pytest.raises(StopError):
+        together(2, partial(trained, checkpoints=checkpoints, on_epoch=stop, **settings))
+    assert checkpoints.epochs()[-1] == 3
+    found = together(count, partial(trained, checkpoints=checkpoints, resume=True, **settings))
+    expected = together(2, partial(trained, **settings))
+    if count == 2:  # threads add up in the order of ranks
+        assert found[0][0] == expected[0][0]
+    for one, other in zip(found[0][0], expected[0][0]):
+        assert one == pytest.approx(other, abs=1e-4)
+    assert_same(joined(expected), joined(found), 0 if count == 2 else 1e-3)
+    last = checkpoints.epochs()[-1]
+    parts = {path.name for path in (tmp_path / "checkpoints/columns").glob(f"*/epoch-{last:04}")}
+    assert len(list((tmp_path / "checkpoints/columns").glob(f"*-of-{count}/*-{last:04}"))) == count
+    assert parts == {f"epoch-{last:04}"}
+
+
+def test_checkpoints_of_columns_are_complete_and_none_are_left_over(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints", every=2)
+    together(2, partial(trained, checkpoints=checkpoints, num_epochs=5, validate=False))
+    assert checkpoints.epochs() == [4, 5]
+    together(
+        3, partial(trained, checkpoints=checkpoints, resume=True, num_epochs=9, validate=False)
+    )
+    assert checkpoints.epochs() == [8, 9]
+    for rank in range(3):
+        assert part_of(checkpoints, rank, 3).epochs() == [8, 9]
+    assert part_of(checkpoints, 0, 2).epochs() == []
+
+
+def test_a_part_that_is_missing_or_not_the_checkpoints_is_said(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    together(2, partial(trained, checkpoints=checkpoints, num_epochs=1))
+    resumed = partial(trained, checkpoints=checkpoints, resume=True, num_epochs=2)
+    with pytest.raises(ConfigurationError, match="batch_size 16, not 8"):
+        together(1, partial(resumed, batch_size=8))
+    with pytest.raises(ConfigurationError, match="made with .*parallel columns"):
+        trained(checkpoints=checkpoints, resume=True, num_epochs=2)
+    part = part_of(checkpoints, 1, 2).path(1)
+    shutil.copytree(part_of(checkpoints, 0, 2).path(1), part, dirs_exist_ok=True)
+    with pytest.raises(DataCorruptError, match="not of these columns"):
+        together(1, resumed)
+    shutil.rmtree(part)
+    with pytest.raises(DataCorruptError, match="1-of-2"):
+        together(1, resumed)
