@@ -21,6 +21,10 @@ from .roles import KVStoreName, Role, Watchdog
 
 Number = TypeVar("Number", bound=numpy.generic)
 
+#: Numbers from which on an array is shared out among all servers, unless the environment says; sums
+#: of workers that own columns are often below MXNet's own, a million.
+_SPREAD = {"MXNET_KVSTORE_BIGARRAY_BOUND": 1 << 14}
+
 #: Those that the process has joined and not left; MXNet has one store a process.
 _joined: list[Workers] = []
 
@@ -75,6 +79,8 @@ class Workers:
         _joined.append(workers)
         atexit.register(workers._leave_at_exit)
         workers._watchdog = Watchdog(role)
+        for variable, numbers in _SPREAD.items():
+            os.environ.setdefault(variable, str(numbers))
         workers._store = store = mx.kv.create(kvstore)
         workers._watchdog.store = store.handle
         workers.rank, workers.count = store.rank, store.num_workers
