@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .._arrays import Integers
-from . import RatingsIn, RatingsOut
+from . import RatingsIn, RatingsOut, View
 from .biases import bias, biased_means
-from .interactions import Interactions, View
+from .interactions import Interactions
 
 #: Where "shifted" puts the mean, in spreads above 0: about where MovieLens' stars have theirs.
 SHIFT = 3.0
