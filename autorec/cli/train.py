@@ -14,9 +14,14 @@ import numpy
 import typer
 
 from .._terminal import counted, note, progress_bar, say, shown, tell
-from ..distributed.roles import KVStoreName, Role, serve
+from ..distributed.roles import KVStoreName, Parallel, Role, serve
 from ..errors import ConfigurationError
-from ..recommender.presets import Parameters, planned_epochs, preset_parameters
+from ..recommender.presets import (
+    Parameters,
+    check_by_columns,
+    planned_epochs,
+    preset_parameters,
+)
 from ..recommender.settings_file import SettingsFile, read_settings
 from ..training.checkpoints import Checkpoint
 from ..training.history import Epoch
@@ -67,6 +72,12 @@ def train_command(
     quiet: bool = typer.Option(
         False, "--quiet", help="Print only the result, no progress.", rich_help_panel=OUTPUT
     ),
+    parallel: Parallel = typer.Option(
+        "rows",
+        help="What the workers of a job share: the rows of each batch, or the columns of net and "
+        "ratings, of which each then holds only its own.",
+        rich_help_panel=WHERE,
+    ),
     checkpoint_every: Optional[int] = typer.Option(
         None,
         min=1,
@@ -99,6 +110,10 @@ def train_command(
     if settings is None:
         preset = preset or "section"
     parameters, chosen = _hyperparameters(settings, preset, options)
+    if parallel == "columns":
+        if kvstore is None:
+            raise ConfigurationError("--parallel columns is for the workers of a job; see launch.")
+        check_by_columns(parameters)
     source = Source.from_options(options, any_sign=parameters.any_sign)
     _check_validation(validation_ratio, parameters)
     parts = source.read(parameters.random_state)
@@ -147,6 +162,7 @@ def train_command(
                 checkpoints=checkpoints,
                 resume=resumed_from or bool(resume),
                 workers=workers,
+                parallel=parallel,
             )
         if not first:
             return
@@ -158,6 +174,7 @@ def train_command(
             model.get_params(),
             settings=settings and str(settings),
             kvstore=kvstore,
+            parallel=parallel,
             workers=workers.count,
         )
         write_report(folder, model, result, facts, config)
@@ -201,8 +218,10 @@ def _hyperparameters(
 def _check_validation(ratio: float, parameters: Parameters) -> None:
     if not 0 <= ratio < 1:
         raise ConfigurationError(f"--validation-ratio must be between 0 and 1, not {ratio:g}.")
-    if parameters.patience is not None and not ratio:
-        raise ConfigurationError("--patience needs validation ratings; give --validation-ratio.")
+    if parameters.patience is not None and not (ratio or parameters.share_held_out):
+        raise ConfigurationError(
+            "--patience needs validation ratings; give --validation-ratio or --holdout."
+        )
 
 
 def _of_cold(cold: int, model: Recommender) -> str:

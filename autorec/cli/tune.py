@@ -221,7 +221,7 @@ def _progress(
 
             yield show
     except KeyboardInterrupt:
-        if last is None or last.trials == 0:
+        if last is None:
             raise
         raise KeyboardInterrupt(
             f" after {_so_far(last)}; to go on: autorec tune --resume {shlex.quote(str(folder))}"

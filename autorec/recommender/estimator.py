@@ -25,6 +25,7 @@ from ..data import View, ids
 from ..data.interactions import Interactions, rows_of
 from ..data.ratings import Nonpositive, Ratings
 from ..data.reading import as_ratings
+from ..distributed.roles import Parallel
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError, RatingsError
 from ..evaluation.accuracy import Accuracy, accuracy
@@ -210,6 +211,7 @@ class Recommender(Fitted):
         checkpoints: Checkpoints | None = None,
         resume: bool | Checkpoint = False,
         workers: Workers | None = None,
+        parallel: Parallel = "rows",
     ) -> Recommender:
         """Train a new net.
 
@@ -227,6 +229,10 @@ class Recommender(Fitted):
             Reported after each epoch and used for nothing else.
         on_epoch, checkpoints, resume, workers
             See `fit`. Layers are not pretrained again when a run is resumed.
+        parallel : {"rows", "columns"}
+            What the workers share: the rows of each batch, or the columns of net and ratings. Then
+            each may be given the ratings of its own columns alone (see `owners`), in a table with
+            the ids of all, and rank 0 alone ends with a fitted model.
 
         Returns
         -------
@@ -243,9 +249,10 @@ class Recommender(Fitted):
         chooser, held_out = (
             None if part is None else _under(ratings, part) for part in (validation, test)
         )
-        how = Fitting(on_epoch, checkpoints, resume, workers)
+        how = Fitting(on_epoch, checkpoints, resume, workers, parallel)
         found = learn(parameters, ratings, chooser, held_out, how)
-        self._take(found)
+        if parallel == "rows" or workers is None or workers.rank == 0:
+            self._take(found)
         return self
 
     def _take(self, learned: Learned) -> None:

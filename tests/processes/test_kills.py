@@ -19,7 +19,8 @@ from support.training import VARIANTS, assert_same, trained
 
 from autorec import Recommender
 from autorec._storage.folders import LOCK
-from autorec.experiments.protocol import reproduce, summarise
+from autorec.experiments.protocol import reproduce
+from autorec.experiments.summary import summarise
 from autorec.training.checkpoints import Checkpoints
 
 # Trains, and kills itself: after epoch END, or while it writes the fourth checkpoint.
