@@ -3,8 +3,6 @@
 import sys
 
 import pytest
-from support import ROOT
-from support.processes import python
 
 import autorec
 from autorec.cli import app as cli
@@ -84,9 +82,6 @@ def test_those_of_tune_and_compare_too(said):
 
 def test_brackets_are_not_eaten(said):
     assert "user, item, rating[, time]" in " ".join(said("train", "--help")[1].split())
-    done = python("-m", "benchmarks", "--help", PYTHONPATH=str(ROOT))
-    assert done.returncode == 0, done.stderr
-    assert "pip install 'gluon-autorec[bench]'" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize(
