@@ -233,7 +233,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def planned_epochs(parameters: Parameters) -> int:
-    """Return the epochs of all runs that a fit makes, at most; to choose a decay takes some three."""
+    """Return the epochs of all runs that a fit makes, at most; a decay takes some three."""
     choice = (3 if parameters.choose_decay else 1) if parameters.share_held_out else 0
     epochs = [parameters.of_view(view).num_epochs for view in parameters.views]
     return sum(epochs) * (parameters.members + choice)
