@@ -83,14 +83,11 @@ class _Statistics:
 def _all_processors() -> Iterator[None]:
     """Set the number of threads that MXNet and its OpenMP read when they are loaded.
 
-    MXNet would use half of the processors. Kernels use all, from the same pool of threads, and
-    where the two differ, threads end and begin with each call: six times the time was seen. A
-    thread that has nothing to do would go on trying for milliseconds, on a processor that MXNet's
-    other threads wait for. What the environment says already stays.
+    MXNet would use half of the processors. A thread that has nothing to do would go on trying for
+    milliseconds, on a processor that kernels and MXNet's other threads wait for. What the
+    environment says already stays.
     """
-    linux = hasattr(os, "sched_getaffinity")
-    processors = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
-    wanted = {"MXNET_OMP_MAX_THREADS": str(processors), "GOMP_SPINCOUNT": "10000"}
+    wanted = {"MXNET_OMP_MAX_THREADS": str(processors()), "GOMP_SPINCOUNT": "10000"}
     missing = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(missing)
     try:
@@ -98,6 +95,12 @@ def _all_processors() -> Iterator[None]:
     finally:
         for name in missing:
             del os.environ[name]
+
+
+def processors() -> int:
+    """Return the number of processors that this process may use."""
+    linux = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
-from ..data.interactions import View
+from ..data import View
 from ..recommender.presets import PRESETS
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Optional
 
 import typer
-from tqdm import tqdm
 
 from .._output import usable_folder
+from .._terminal import progress_bar
 from ..errors import ConfigurationError
 
 
@@ -39,11 +39,11 @@ def reproduce_command(
     ),
     quiet: bool = typer.Option(False, "--quiet", help="Print only the tables, no progress."),
 ) -> None:
-    """Run the paper's protocol and print its tables beside the published figures.
+    """Run the paper's protocol and print its tables.
 
-    Everything is chosen on a tenth of the training ratings, held out for validation; the test
-    ratings are used once, by the model trained anew on all training ratings. May be stopped and
-    started again.
+    Published figures stand beside them. Everything is chosen on a tenth of the training ratings,
+    held out for validation; the test ratings are used once, by the model trained anew on all
+    training ratings. May be stopped and started again.
     """
     from ..experiments import protocol as experiments
     from ..experiments.data import data_splits, missing
@@ -72,7 +72,7 @@ def reproduce_command(
         for name, rows in tables.items()
         if table or not any(missing(row.splits, sources) for row in rows)
     }
-    with tqdm(desc="Runs", unit="run", smoothing=0, disable=quiet) as bar:
+    with progress_bar("Runs", None, hidden=quiet) as bar:
 
         def progress(name: str, done: int, total: int) -> None:
             bar.total = total

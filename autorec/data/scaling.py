@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .._arrays import Integers
+from . import RatingsIn, RatingsOut, View
 from .biases import bias, biased_means
-from .interactions import Interactions, View
-
-RatingsIn = Literal["raw", "shifted", "mean", "biases"]
-RatingsOut = Literal["raw", "mean", "biases"]
+from .interactions import Interactions
 
 #: Where "shifted" puts the mean, in spreads above 0: about where MovieLens' stars have theirs.
 SHIFT = 3.0

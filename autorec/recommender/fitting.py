@@ -10,10 +10,12 @@ import numpy as np
 
 from .._mxnet import mx
 from ..compute.devices import contexts
-from ..data.interactions import Interactions, View
+from ..data import View
+from ..data.interactions import Interactions
 from ..data.ratings import Ratings
 from ..data.scaling import Scaling
 from ..data.splits import random_split
+from ..distributed.roles import Parallel
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError
 from ..evaluation.ensemble import Member, best_weight, known, predict_pairs
@@ -22,6 +24,7 @@ from ..training.checkpoints import Checkpoint, Checkpoints
 from ..training.history import Epoch, History
 from ..training.loop import fit
 from ..training.pretraining import pretrain
+from .by_columns import train_by_columns
 from .presets import Parameters
 
 #: The validation and the test part of one view.
@@ -66,6 +69,7 @@ class Fitting:
     checkpoints: Checkpoints | None = None
     resume: bool | Checkpoint = False
     workers: Workers | None = None
+    parallel: Parallel = "rows"
 
     def part(self, name: str) -> Fitting:
         """Return the same for one of several runs, which has a folder of checkpoints of its own."""
@@ -93,6 +97,8 @@ def learn(
         Under the same id maps.
     how : Fitting
     """
+    if how.parallel == "columns":
+        return _learn_by_columns(parameters, ratings, validation, test, how)
     if len(ratings) == 0:
         raise ConfigurationError("There are no ratings to train on; give at least one.")
     share = parameters.share_held_out
@@ -103,6 +109,22 @@ def learn(
     settled = replace(parameters, **trial.chosen)
     final = _train(settled, ratings, None, test, how.part("all"))
     return replace(final, chosen=trial.chosen)
+
+
+def _learn_by_columns(
+    parameters: Parameters,
+    ratings: Ratings,
+    validation: Ratings | None,
+    test: Ratings | None,
+    how: Fitting,
+) -> Learned:
+    def build(columns: int, scale: tuple[float, float], typical: float | None) -> AutoRec:
+        return build_net(parameters, columns, scale, typical, None)
+
+    parts = {"train": ratings, "validation": validation, "test": test}
+    found, scale, member, history = train_by_columns(parameters, parts, how, build)
+    chosen = {} if validation is None else _choice(parameters, [history], None, {})
+    return Learned(found, scale, (member,), (history,), chosen)
 
 
 def _train(

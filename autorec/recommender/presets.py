@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Optional, Union
 
 from .._bounds import MOST_SEED
-from ..data.interactions import View
-from ..data.scaling import RatingsIn, RatingsOut
+from ..data import RatingsIn, RatingsOut, View
 from ..errors import ConfigurationError
 from ..training.settings import Settings, setting
 
@@ -233,7 +232,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def planned_epochs(parameters: Parameters) -> int:
-    """Return the epochs of all runs that a fit makes, at most; a decay takes some three."""
+    """Return the epochs of all runs that a fit makes, at most; a choice of decay is mostly 3."""
     choice = (3 if parameters.choose_decay else 1) if parameters.share_held_out else 0
     epochs = [parameters.of_view(view).num_epochs for view in parameters.views]
     return sum(epochs) * (parameters.members + choice)
@@ -252,3 +251,30 @@ def preset_parameters(name: str, **changes: Any) -> Parameters:
             f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}."
         )
     return Parameters(**{**PRESETS[name], **changes})
+
+
+def check_by_columns(parameters: Parameters) -> None:
+    """Refuse, before any rating is read, what workers that own columns cannot train.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is asked for.
+    """
+    reasons = {
+        "one view; choose item or user": parameters.view == "both",
+        "one net; leave --members at 1": parameters.members > 1,
+        "all given ratings at once; leave out --holdout": bool(parameters.share_held_out),
+        "with the weight decay that is given; leave out --choose-decay": parameters.choose_decay,
+        "a net without pretraining; leave out --pretrain-epochs": parameters.pretrain_epochs > 0,
+        "ratings as they are; leave --ratings-in and --ratings-out at raw": (
+            (parameters.ratings_in, parameters.ratings_out) != ("raw", "raw")
+        ),
+        "only the rated cells; leave out --compute dense": parameters.compute == "dense",
+        "without dropout on the input; leave out --input-dropout": parameters.input_dropout > 0,
+    }
+    for reason, asked in reasons.items():
+        if asked:
+            raise ConfigurationError(
+                f"Workers that own columns train {reason}, or train with --parallel rows."
+            )

@@ -18,9 +18,10 @@ from .._storage.folders import MODEL, check_place, locked, read_folder, write_fo
 from .._storage.npz import stored_arrays, write_npz
 from .._storage.params import StoredParameter, stored_params, write_params
 from ..compute.devices import contexts
+from ..data import RatingsIn, RatingsOut
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
-from ..data.scaling import RatingsIn, RatingsOut, Scaling
+from ..data.scaling import Scaling
 from ..errors import ConfigurationError, ModelError
 from ..evaluation.ensemble import Member
 from ..training.history import History
