@@ -249,7 +249,7 @@ TRIED: dict[str, str] = {
         "four to choose from, and these have not been run yet."
     ),
     "ml-100k": (
-        "On u1, best is behind the rows normalised, which choose their learning rate: by validation "
+        "On u1, best is behind the row normalised, which chooses its learning rate; by validation "
         "the two are alike (0.8949 and 0.8950). GLocal-K's figure is that of its best epoch by the "
         "test ratings."
     ),
