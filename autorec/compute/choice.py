@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Sequence
 from functools import cache
 
+import numpy
+
 from .._mxnet import Block, Context
 from ..data.interactions import Interactions
 from ..errors import ConfigurationError
@@ -74,6 +76,19 @@ def is_sparse(
     if not kernels and len(inputs) <= break_even(columns, kernels=True) * cells:
         _recommend_numba()
     return len(inputs) <= break_even(columns, kernels) * cells
+
+
+#: The share of the lines up to which lazy updates are taken by themselves. With a twentieth a step
+#: costs a tenth, see `python -m benchmarks updates`; where more are touched they save little.
+RARE = 0.2
+
+
+def touched_share(inputs: Interactions, batch_size: int) -> float:
+    """Return the share of the columns with a rating that a batch of rows touches, on average."""
+    rows = len(inputs.rated_rows())
+    counts = numpy.bincount(inputs.matrix.indices)
+    left_out = max(0.0, 1 - batch_size / max(rows, 1))
+    return float(numpy.mean(1 - left_out ** counts[counts > 0]))
 
 
 @cache

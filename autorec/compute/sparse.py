@@ -19,7 +19,7 @@ from ..data.interactions import Interactions
 from ..model import AutoRec
 from . import choice
 
-#: A weight as the cells take it: an array of NumPy for kernels, of MXNet for operators.
+#: An array as the cells take it: of NumPy for kernels, of MXNet for operators.
 Weight = TypeVar("Weight", NDArray[numpy.float32], Array)
 
 
@@ -38,19 +38,22 @@ class Cells(Protocol[Weight]):
     matrix: csr_matrix
     context: Context
 
+    def own(self, array: Array) -> Weight:
+        """Return an array of the net as the others take it."""
+
     def weight(self, values: Array) -> Weight:
         """Return a weight as the others take it."""
 
     def transposed(self, values: Array) -> Weight:
         """Return a copy of a weight, transposed."""
 
-    def product(self, values: Array, weight: Weight) -> Array:
+    def product(self, values: Weight, weight: Weight) -> Array:
         """Return the matrix with these values times a weight."""
 
-    def at(self, code: Array, weight: Weight, bias: Array) -> Array:
+    def at(self, code: Weight, weight: Weight, bias: Array) -> Array:
         """Return W c + b at only the cells."""
 
-    def gradient(self, values: Array, dense: Array, result: Weight | None = None) -> Weight:
+    def gradient(self, values: Weight, dense: Weight, result: Weight | None = None) -> Weight:
         """Return the transposed matrix with these values times rows."""
 
 
@@ -84,7 +87,9 @@ def code_sparse(
     parts = []
     for start in range(0, inputs.shape[0], batch_size):
         known = rated_cells(inputs.matrix[start : start + batch_size], context)
-        parts.append(net.code(known.product(input_values(net, known), encoder)).asnumpy())
+        parts.append(
+            net.code(known.product(known.own(input_values(net, known)), encoder)).asnumpy()
+        )
     return numpy.concatenate(parts)
 
 
@@ -97,9 +102,9 @@ def predict_sparse(
     parts = []
     for rows in cells.batches(batch_size):
         known = rated_cells(inputs.matrix[rows], context)
-        code = net.code(known.product(input_values(net, known), encoder))
+        code = net.code(known.product(known.own(input_values(net, known)), encoder))
         wanted = rated_cells(cells.matrix[rows], context)
-        outputs = wanted.at(code, decoder, bias)
+        outputs = wanted.at(wanted.own(code), decoder, bias)
         parts.append(net.rating(outputs, baseline(net, known, wanted)).asnumpy())
     return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
 

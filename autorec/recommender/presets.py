@@ -203,7 +203,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # The paper's model and objective; learning rate, its decay and epochs are ours.
     "paper": _PAPER,
     # The paper's model; rows, weights and their decay treated as predicts best.
-    "best": {**_PAPER, "normalise": True, "decay_power": 0.5, "averaging": 0.9},
+    "best": {**_PAPER, "normalise": True, "decay_power": 0.5, "averaging": 0.9, "updates": "auto"},
 }
 
 

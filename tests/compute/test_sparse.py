@@ -220,11 +220,12 @@ def test_products_are_scipys(rows, columns, density, seed):
     )
     matrix = matrix.copy()
     matrix.data[:] = values
-    found = cells.product(np.array(values), cells.weight(np.array(weight)))
+    own_values, own_code = (cells.own(np.array(each)) for each in (values, code))
+    found = cells.product(own_values, cells.weight(np.array(weight)))
     numpy.testing.assert_allclose(found.asnumpy(), matrix @ weight, rtol=1e-4, atol=1e-5)
-    found = cells.gradient(np.array(values), np.array(code))
+    found = cells.gradient(own_values, own_code)
     numpy.testing.assert_allclose(np.array(found).asnumpy(), matrix.T @ code, rtol=1e-4, atol=1e-5)
-    found = cells.at(np.array(code), cells.weight(np.array(weight)), np.array(bias))
+    found = cells.at(own_code, cells.weight(np.array(weight)), np.array(bias))
     row, column = matrix.tocoo().row, matrix.tocoo().col
     expected = (code @ weight.T + bias)[row, column]
     numpy.testing.assert_allclose(found.asnumpy(), expected, rtol=1e-4, atol=1e-5)
