@@ -36,6 +36,10 @@ PARTS = (
 )
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
 def main(
     parts: Optional[list[str]] = typer.Argument(
         None, help=f"Any of {', '.join(PARTS)}; all of them by default."
@@ -125,4 +129,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

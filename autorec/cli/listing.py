@@ -10,6 +10,7 @@ import numpy as np
 
 from .._terminal import shown, tell
 from ..errors import ConfigurationError
+from .options import shown_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,4 +123,6 @@ def _show(batches: Iterable[pd.DataFrame]) -> None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, (float, np.floating)) else shown(value)
+    if not isinstance(value, (float, np.floating)):
+        return shown(shown_value(value))
+    return f"{value:.4g}" if 0 < abs(float(value)) < 1e-3 else f"{value:.4f}"

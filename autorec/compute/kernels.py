@@ -10,21 +10,27 @@ imports this module; numba is an extra. In a process that was forked they run on
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial, wraps
+from pathlib import Path
+from typing import Any
 
 import numpy
 from numba import njit
+from numba.core.event import Event, Listener, register
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .._arrays import Integers
 from .._mxnet import Array, Context, forked, np, processors
 from ..data.interactions import places_by_column
+
+_log = logging.getLogger("autorec")
 
 # As many threads as MXNet has, see `_mxnet`.
 _NAMED = os.environ.get("OMP_NUM_THREADS", "")
@@ -87,6 +93,31 @@ def _compiled(function: Callable[..., None], cached: bool = True) -> Callable[..
         except RuntimeError:  # numba found no place for it
             _say_uncached("no folder can be written")
     return compiling()(function)
+
+
+def cache_folder() -> Path | None:
+    """Return the folder that compiled kernels are kept in; None, with a warning, for none."""
+    kernel: Any = product
+    compiled: Any = _compiled(kernel.__wrapped__)
+    path = compiled.stats.cache_path
+    return None if path is None else Path(path)
+
+
+class _SaysOnce(Listener):
+    """Says, once in a process, that kernels are compiled and not found in the cache."""
+
+    said = False
+
+    def on_start(self, event: Event) -> None:
+        if not self.said and event.data["dispatcher"].py_func.__module__ == __name__:
+            self.said = True
+            _log.info("Compiling kernels, which takes a few seconds, once.")
+
+    def on_end(self, event: Event) -> None:
+        pass
+
+
+register("numba:compile", _SaysOnce())  # type: ignore[no-untyped-call]
 
 
 _said_uncached = False

@@ -8,12 +8,14 @@ dropout, is the net's own. The numbers are those of whole rows, to within roundi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from .._arrays import Integers
 from .._mxnet import Array, Context, np
 from ..data.interactions import Interactions
 from ..model import AutoRec
@@ -94,15 +96,34 @@ def code_sparse(
 
 
 def predict_sparse(
-    net: AutoRec, inputs: Interactions, cells: Interactions, context: Context, batch_size: int
+    net: AutoRec,
+    inputs: Interactions,
+    cells: Interactions,
+    context: Context,
+    batches: Iterable[Integers],
+    add: Callable[[Array], Array] | None = None,
+    counts: Integers | None = None,
 ) -> NDArray[numpy.float32]:
-    """Predict some cells from the rows of `inputs`, in the order of ``cells.matrix.data``."""
+    """Predict some cells from the rows of `inputs`, in the order of ``cells.matrix.data``.
+
+    Parameters
+    ----------
+    net, inputs, cells, context
+    batches : iterable of ndarray of int
+        Rows, in order, all that have a cell among them.
+    add : callable, optional
+        Completes the sums V r, where the columns at hand are not all.
+    counts : ndarray of int, shape (rows,), optional
+        Then, the ratings of each row in all columns.
+    """
     encoder, decoder = matrices(net, rated_cells(inputs.matrix[:0], context))
     bias = net.decoder.bias.data(context)
     parts = []
-    for rows in cells.batches(batch_size):
+    for rows in batches:
         known = rated_cells(inputs.matrix[rows], context)
-        code = net.code(known.product(known.own(input_values(net, known)), encoder))
+        values = input_values(net, known, None if counts is None else counts[rows])
+        sums = known.product(known.own(values), encoder)
+        code = net.code(sums if add is None else add(sums))
         wanted = rated_cells(cells.matrix[rows], context)
         outputs = wanted.at(wanted.own(code), decoder, bias)
         parts.append(net.rating(outputs, baseline(net, known, wanted)).asnumpy())
@@ -118,14 +139,23 @@ def encoder_matrix(net: AutoRec, cells: Cells[Weight]) -> Weight:
     return cells.transposed(net.layers[0].weight.data(cells.context))
 
 
-def input_values(net: AutoRec, cells: Cells[Any]) -> Array:
-    """Return the ratings as they go in, scaled and normalised where the net says so."""
-    ratings, counts = cells.matrix.data, numpy.diff(cells.matrix.indptr)
+def input_values(net: AutoRec, cells: Cells[Any], counts: Integers | None = None) -> Array:
+    """Return the ratings as they go in, scaled and normalised where the net says so.
+
+    Parameters
+    ----------
+    net : AutoRec
+    cells : Cells
+    counts : ndarray of int, shape (rows,), optional
+        The ratings of each row, where those of the cells are not all.
+    """
+    ratings, here = cells.matrix.data, numpy.diff(cells.matrix.indptr)
     if net.scaling is not None:
         ratings = net.scaling.inputs(cells.matrix)
     if net.typical_count is not None:
-        factors = numpy.asarray(net.row_factors(numpy.maximum(counts, 1)), numpy.float32)
-        ratings = ratings * numpy.repeat(factors, counts)
+        every = numpy.maximum(here if counts is None else counts, 1)
+        factors = numpy.asarray(net.row_factors(every), numpy.float32)
+        ratings = ratings * numpy.repeat(factors, here)
     return np.array(ratings, ctx=cells.context)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -148,12 +149,43 @@ class Interactions:
         shuffle : Generator, optional
             Draws the order of the rows; in their own order without it.
         """
-        whole("batch_size", batch_size, least=1)
-        rows = self.rated_rows()
-        if shuffle is not None:
-            shuffle.shuffle(rows)
-        for start in range(0, len(rows), batch_size):
-            yield rows[start : start + batch_size]
+        return in_batches(self.rated_rows(), batch_size, shuffle)
+
+
+class Extent(Protocol):
+    """What training asks of a matrix of ratings, all of whose cells need not be at hand."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    def __len__(self) -> int:
+        """Return the number of rated cells."""
+
+    def rated_rows(self) -> NDArray[np.int64]:
+        """Return the rows that have a rating, in order."""
+
+    def count(self, rows: Integers) -> int:
+        """Return the number of rated cells in some rows."""
+
+    def column_frequencies(self) -> NDArray[np.float64]:
+        """Return, for each column at hand, its ratings over the mean of all columns."""
+
+    def batches(
+        self, batch_size: int, shuffle: np.random.Generator | None = None
+    ) -> Iterator[NDArray[np.int64]]:
+        """Yield the rows that have a rating in batches, every row once."""
+
+
+def in_batches(
+    rows: NDArray[np.int64], batch_size: int, shuffle: np.random.Generator | None = None
+) -> Iterator[NDArray[np.int64]]:
+    """Yield rows in batches, see `Interactions.batches`; their order is changed in place."""
+    whole("batch_size", batch_size, least=1)
+    if shuffle is not None:
+        shuffle.shuffle(rows)
+    for start in range(0, len(rows), batch_size):
+        yield rows[start : start + batch_size]
 
 
 def rows_of(ratings: Ratings, like: Interactions) -> Interactions:

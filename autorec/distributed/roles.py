@@ -23,6 +23,8 @@ from .._environment import INSTALL, installed_flavours, repair
 from ..errors import AutorecError, ConfigurationError, MXNetUnavailableError
 
 KVStoreName = Literal["dist_sync", "dist_device_sync"]
+#: What a worker takes its share of: the rows of a batch, or the columns of the net.
+Parallel = Literal["rows", "columns"]
 RoleName = Literal["scheduler", "server", "worker"]
 
 #: Seconds from one sign of life to the next, and without one until a process counts as dead, where

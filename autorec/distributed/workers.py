@@ -21,6 +21,10 @@ from .roles import KVStoreName, Role, Watchdog
 
 Number = TypeVar("Number", bound=numpy.generic)
 
+#: Numbers from which on an array is shared out among all servers, unless the environment says; sums
+#: of workers that own columns are often below MXNet's own, a million.
+_SPREAD = {"MXNET_KVSTORE_BIGARRAY_BOUND": 1 << 14}
+
 #: Those that the process has joined and not left; MXNet has one store a process.
 _joined: list[Workers] = []
 
@@ -44,6 +48,7 @@ class Workers:
         self._num_keys = self._total_key = 0
         self._total: Array | None = None
         self._gather_keys: dict[int, int] = {}  # by the size of what is gathered
+        self._sums: dict[int, tuple[int, Array]] = {}  # by the size of what is added up
 
     @classmethod
     @numpy_semantics()
@@ -74,6 +79,8 @@ class Workers:
         _joined.append(workers)
         atexit.register(workers._leave_at_exit)
         workers._watchdog = Watchdog(role)
+        for variable, numbers in _SPREAD.items():
+            os.environ.setdefault(variable, str(numbers))
         workers._store = store = mx.kv.create(kvstore)
         workers._watchdog.store = store.handle
         workers.rank, workers.count = store.rank, store.num_workers
@@ -129,6 +136,29 @@ class Workers:
         self._store.pushpull(self._gather_keys[own.nbytes], array)
         found: NDArray[Number] = array.asnumpy().astype(numpy.uint8).view(own.dtype)
         return found
+
+    def add(self, own: Array) -> Array:
+        """Return the sum of all workers' arrays, which all get alike.
+
+        Each sends its array once and gets the sum once: the servers, which have no optimizer,
+        replace what they hold by the sum of what the workers sent.
+
+        Parameters
+        ----------
+        own : ndarray of float32
+            Of this worker; of every other's shape.
+        """
+        if self._store is None:
+            return own
+        size = int(numpy.prod(own.shape))
+        if size not in self._sums:
+            self._sums[size] = self.new_key(), np.zeros(size, ctx=mx.cpu())
+            self._store.init(*self._sums[size])
+        # Always the same array, as in `total`.
+        key, sums = self._sums[size]
+        sums[:] = own.as_in_ctx(mx.cpu()).reshape(-1)
+        self._store.pushpull(key, sums)
+        return sums.copy().reshape(own.shape).as_in_ctx(own.ctx)
 
     def sums(self, values: Sequence[float]) -> NDArray[numpy.float64]:
         """Return the sum over the workers of each of some numbers, which all get alike."""

@@ -67,7 +67,8 @@ def predict_cells(
         )
     contexts = contexts or try_all_gpus()
     if is_sparse(compute, net, inputs, contexts):
-        predicted = predict_sparse(cast(AutoRec, net), inputs, cells, contexts[0], batch_size)
+        batches = cells.batches(batch_size)
+        predicted = predict_sparse(cast(AutoRec, net), inputs, cells, contexts[0], batches)
     else:
         predicted = _predict_dense(net, inputs, cells, contexts, batch_size)
     every = cells.matrix.tocoo()

@@ -19,11 +19,13 @@ from .._arrays import Floats, Integers
 from .._bounds import real, whole
 from .._fitted import Fitted
 from .._mxnet import from_any_thread, numpy_semantics
+from .._terminal import counted
 from ..compute.devices import contexts
 from ..data import View, ids
 from ..data.interactions import Interactions, rows_of
 from ..data.ratings import Nonpositive, Ratings
 from ..data.reading import as_ratings
+from ..distributed.roles import Parallel
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError, RatingsError
 from ..evaluation.accuracy import Accuracy, accuracy
@@ -192,8 +194,9 @@ class Recommender(Fitted):
         if "members_" not in vars(self):
             return f"Recommender({chosen})"
         return (
-            f"<Recommender({chosen}) fitted to {len(self.ratings_):,} ratings of "
-            f"{self.ratings_.num_items:,} items by {self.ratings_.num_users:,} users>"
+            f"<Recommender({chosen}) fitted to {counted(len(self.ratings_), 'rating')} of "
+            f"{counted(self.ratings_.num_items, 'item')} by "
+            f"{counted(self.ratings_.num_users, 'user')}>"
         )
 
     @numpy_semantics()
@@ -208,6 +211,7 @@ class Recommender(Fitted):
         checkpoints: Checkpoints | None = None,
         resume: bool | Checkpoint = False,
         workers: Workers | None = None,
+        parallel: Parallel = "rows",
     ) -> Recommender:
         """Train a new net.
 
@@ -225,6 +229,10 @@ class Recommender(Fitted):
             Reported after each epoch and used for nothing else.
         on_epoch, checkpoints, resume, workers
             See `fit`. Layers are not pretrained again when a run is resumed.
+        parallel : {"rows", "columns"}
+            What the workers share: the rows of each batch, or the columns of net and ratings. Then
+            each may be given the ratings of its own columns alone (see `owners`), in a table with
+            the ids of all, and rank 0 alone ends with a fitted model.
 
         Returns
         -------
@@ -241,9 +249,10 @@ class Recommender(Fitted):
         chooser, held_out = (
             None if part is None else _under(ratings, part) for part in (validation, test)
         )
-        how = Fitting(on_epoch, checkpoints, resume, workers)
+        how = Fitting(on_epoch, checkpoints, resume, workers, parallel)
         found = learn(parameters, ratings, chooser, held_out, how)
-        self._take(found)
+        if parallel == "rows" or workers is None or workers.rank == 0:
+            self._take(found)
         return self
 
     def _take(self, learned: Learned) -> None:

@@ -29,9 +29,12 @@ from .._storage.folders import (
 )
 from .._storage.npz import stored_arrays, write_npz
 from .._storage.state import State, packed, unpacked
+from .._terminal import counted
 from ..errors import ConfigurationError, DataCorruptError, TrainingError
 from .history import History
 
+#: In a folder of checkpoints, where workers that own columns leave their parts.
+PARTS = "columns"
 _NAME = re.compile(r"epoch-(\d{4,9})")
 #: How long a run waits for one that has just been stopped to write its last checkpoint.
 _PATIENCE = 2.0
@@ -71,7 +74,7 @@ class Checkpoint:
             If it is damaged, incomplete, no checkpoint or of a newer format.
         """
         path = Path(path)
-        with read_folder(path, CHECKPOINT) as (body, _), _trusting(path):
+        with read_folder(path, CHECKPOINT) as (body, _), trusting(path):
             history = History.from_rows(body["history"])
             named = _NAME.fullmatch(path.name)
             if not history.epochs or (named and int(named[1]) != len(history)):
@@ -89,7 +92,7 @@ class Checkpoint:
         DataCorruptError
             If it is damaged, or what is done with it shows that no such run has written it.
         """
-        with _trusting(self.path):
+        with trusting(self.path):
             with read_folder(self.path, CHECKPOINT) as (body, files):
                 arrays = stored_arrays(files["arrays.npz"])
                 read = {name: stored.read() for name, stored in arrays.items()}
@@ -113,7 +116,7 @@ class Checkpoint:
         """
         wanted = _plain(settings)
         names = [*self.settings, *(name for name in wanted if name not in self.settings)]
-        with _trusting(self.path):
+        with trusting(self.path):
             differing = [
                 f"other {name}"
                 if name.endswith("ratings")
@@ -128,7 +131,8 @@ class Checkpoint:
             )
         if self.epoch > num_epochs:
             raise ConfigurationError(
-                f"{self.path} is past {num_epochs} epochs; ask for {self.epoch} at least."
+                f"{self.path} is past {counted(num_epochs, 'epoch')}; ask for "
+                f"{self.epoch} at least."
             )
 
 
@@ -190,7 +194,8 @@ class Checkpoints:
     def of_parts(self) -> list[Checkpoints]:
         """Return the same for each folder within that is of one of several nets, by name."""
         inside = sorted(self.folder.glob("**/")) if self.folder.is_dir() else []
-        found = (replace(self, folder=each) for each in inside if each != self.folder)
+        others = (each for each in inside if each != self.folder and PARTS not in each.parts)
+        found = (replace(self, folder=each) for each in others)
         return [each for each in found if each.epochs()]
 
     def latest(self) -> Checkpoint | None:
@@ -337,12 +342,7 @@ class CheckpointWriter:
         """
         arrays: dict[str, AnyArray] = {}
         tree = packed(state, arrays)
-        for name, array in arrays.items():
-            if not numpy.isfinite(array).all():
-                raise TrainingError(
-                    f"{name} is no longer finite after epoch {len(history)}; lower the learning "
-                    "rate."
-                )
+        check_finite(arrays, len(history))
         self._waiting = tree, arrays, History(list(history))
         if len(history) % self._checkpoints.every == 0:
             self._write()
@@ -374,6 +374,15 @@ class CheckpointWriter:
             raise TrainingError(f"{said} (the last good checkpoint is {self._last}).") from error
 
 
+def check_finite(arrays: Mapping[str, AnyArray], epoch: int) -> None:
+    """Refuse arrays from which nothing could go on; TrainingError."""
+    for name, array in arrays.items():
+        if not numpy.isfinite(array).all():
+            raise TrainingError(
+                f"{name} is no longer finite after epoch {epoch}; lower the learning rate."
+            )
+
+
 def _plain(values: Mapping[str, object]) -> State:
     """Return values as they come back from JSON; NumPy's numbers become Python's."""
     plain: State = json.loads(json.dumps(dict(values), default=lambda number: number.item()))
@@ -381,7 +390,7 @@ def _plain(values: Mapping[str, object]) -> State:
 
 
 @contextmanager
-def _trusting(path: Path) -> Iterator[None]:
+def trusting(path: Path) -> Iterator[None]:
     """Say what a checkpoint's content turns out not to be, although its checksums are right."""
     try:
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Callable, Literal
 
@@ -13,16 +13,19 @@ import numpy
 
 from .._arrays import Integers
 from .._bounds import real
-from .._mxnet import Array, Block, Context, mx, np, numpy_semantics
+from .._mxnet import Array, Block, Context, Parameter, mx, np, numpy_semantics
 from .._storage.state import State, check_like
 from ..compute.choice import is_sparse
 from ..compute.devices import try_all_gpus
-from ..data.interactions import Interactions
+from ..data.interactions import Extent, Interactions
+from ..distributed.columns import Columns
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError, TrainingError
 from ..evaluation.prediction import predict_cells
 from ..model import AutoRec
 from .checkpoints import Checkpoint, Checkpoints, CheckpointWriter
+from .column_checkpoints import ColumnsWriter, restored_columns
+from .columns import check_columns, draw_own, predict_own, whole_fingerprint
 from .fingerprint import fingerprint
 from .history import Epoch, EpochSums, History
 from .interrupts import interrupts_held
@@ -55,6 +58,7 @@ def fit(
     checkpoints: Checkpoints | None = None,
     resume: bool | Checkpoint = False,
     workers: Workers | None = None,
+    columns: Columns | None = None,
     **changes: Any,
 ) -> History:
     """Train AutoRec; the defaults are the section's settings.
@@ -96,6 +100,10 @@ def fit(
         arguments, and end with the same weights and history; the checkpoints are rank 0's. Each
         step takes a share of the batch's rows from every worker, and is, but for dropout and
         rounding, that of one worker on the whole batch.
+    columns : Columns, optional
+        Which columns of the whole matrix the net and all ratings given here have, where each of the
+        workers owns some: a step then takes the own columns of all the batch's rows, and is, but
+        for rounding, that of one worker with all columns. Each ends with its part of the net.
     **changes
         Hyperparameters by name, in place of those of `settings`.
 
@@ -127,8 +135,19 @@ def fit(
     """
     settings = replace(settings or Settings(), **changes)
     workers, contexts = workers or Workers(), list(contexts or try_all_gpus())
-    _check(settings, train, clip, cold, checkpoints, resume, workers)
-    settings = replace(settings, compute=_chosen(settings, net, train, contexts))
+    whole = train if columns is None else columns
+    _check(settings, whole, clip, cold, checkpoints, resume, workers)
+    if columns is not None:
+        check_columns(settings, net, columns, contexts)
+        settings = replace(settings, compute="sparse")
+    settings = replace(
+        settings,
+        compute=_chosen(settings, net, train, contexts),
+        batch_size=_batch_size(settings, whole),
+        steps_per_epoch=None,
+        weight_decay=settings.weight_decay * (len(whole) / 1e5) ** settings.decay_growth,
+        decay_growth=0.0,
+    )
     lazy = is_lazy(settings, train, contexts, workers)
     settings = replace(settings, updates="lazy" if lazy else "exact")
     if lazy:
@@ -137,24 +156,41 @@ def fit(
     more: dict[str, object] = {"clip": clip, "cold": cold, "seed": seed}
 
     def depends_on() -> dict[str, object]:
-        return fingerprint(net, train, validation, test, settings, init, contexts, more)
+        facts = fingerprint(net, train, validation, test, settings, init, contexts, more)
+        if columns is None:
+            return facts
+        parts = {"training": train, "validation": validation, "test": test}
+        named = {f"{name} ratings": part for name, part in parts.items()}
+        return whole_fingerprint(facts, named, columns, workers)
 
-    resumed_from, writer = _begin(checkpoints, resume, settings, workers, depends_on)
+    resumed_from, writer = _begin(checkpoints, resume, settings, workers, depends_on, columns)
 
     def score(ratings: Interactions) -> float:
         """Return the RMSE of a part of the ratings, of which each worker predicts a share."""
-        own = ratings.only(workers.share(ratings.rated_rows())) if workers.count > 1 else ratings
-        predicted = predict_cells(
-            net, train, own, contexts, clip=clip, cold=cold, compute=settings.compute
-        )
+        if columns is not None:
+            own = ratings
+            predicted = predict_own(net, train, own, columns, workers.add, contexts[0], clip, cold)
+        else:
+            shared = workers.count > 1
+            own = ratings.only(workers.share(ratings.rated_rows())) if shared else ratings
+            predicted = predict_cells(
+                net, train, own, contexts, clip=clip, cold=cold, compute=settings.compute
+            )
         squares = numpy.square(predicted - own.matrix.data, dtype=numpy.float64).sum()
         total, count = workers.sums([float(squares), len(own)])
         return math.sqrt(total / count)
 
     mx.random.seed(seed)
-    _initialise(net, init, start or {}, contexts, settings)
-    kind = SparseSteps if settings.compute == "sparse" else DenseSteps
-    steps = kind(net, train, settings, contexts, workers)
+    steps: Steps
+    if columns is not None:
+        drawn = draw_own(net, init, columns, contexts[0])
+        _initialise(net, mx.init.Zero(), {**drawn, **(start or {})}, contexts, settings)
+        del drawn
+        steps = SparseSteps(net, train, settings, contexts, workers, columns)
+    else:
+        _initialise(net, init, start or {}, contexts, settings)
+        kind = SparseSteps if settings.compute == "sparse" else DenseSteps
+        steps = kind(net, train, settings, contexts, workers)
     if resumed_from is not None or workers.count > 1:
         for context in contexts:  # gives the parameters their shapes, and draws the weights
             net(np.zeros((1, train.shape[1]), ctx=context))
@@ -168,12 +204,25 @@ def fit(
         on_epoch=on_epoch,
         writer=writer,
         workers=workers,
+        draws=workers.rank if workers.count > 1 and columns is None else None,
     )
+    if isinstance(writer, ColumnsWriter):
+        writer.is_last = lambda: next(run.remaining(), None) is None
     if resumed_from is not None:
-        run.resume(resumed_from)
-    if workers.count > 1:
+        names = _names(net, steps.trainer._params)
+        run.resume(
+            resumed_from,
+            None if columns is None else restored_columns(resumed_from, columns, names, workers),
+        )
+    if workers.count > 1 and columns is None:
         init_kvstore(steps.trainer)
     return run_epochs(run)
+
+
+def _batch_size(settings: Settings, train: Extent) -> int:
+    if settings.steps_per_epoch is None:
+        return settings.batch_size
+    return math.ceil(len(train.rated_rows()) / settings.steps_per_epoch)
 
 
 def run_epochs(run: Run) -> History:
@@ -212,6 +261,8 @@ class Run:
         Called with each `Epoch`, last of all.
     writer : CheckpointWriter, optional
     workers : Workers, optional
+    draws : int, optional
+        Workers with different numbers draw different dropout; by default it is that of one process.
 
     Raises
     ------
@@ -239,11 +290,13 @@ class Run:
         on_epoch: Callable[[Epoch], None] | None = None,
         writer: CheckpointWriter | None = None,
         workers: Workers | None = None,
+        draws: int | None = None,
     ) -> None:
         if settings.patience is not None and validation_rmse is None:
             raise ConfigurationError("patience needs validation ratings; hold some out.")
         self.net, self.steps, self.settings, self.seed = net, steps, settings, seed
         self.workers, self.writer = workers or Workers(), writer
+        self._draws = draws
         self._validation_rmse, self._test_rmse = validation_rmse, test_rmse
         self._on_epoch = on_epoch
         self.history = History(compute=settings.compute)
@@ -253,8 +306,16 @@ class Run:
         self.mean: list[Array] = []
         self.best: list[Array] = []
 
-    def resume(self, checkpoint: Checkpoint) -> None:
+    def resume(
+        self, checkpoint: Checkpoint, restored: AbstractContextManager[State] | None = None
+    ) -> None:
         """Go on from a checkpoint; the net's parameters have their shapes.
+
+        Parameters
+        ----------
+        checkpoint : Checkpoint
+        restored : context manager, optional
+            Gives its state; as the checkpoint itself does by default.
 
         Raises
         ------
@@ -264,7 +325,7 @@ class Run:
         names, parameters = _names(self.net), list(self.net.collect_params().values())
         context = parameters[0].list_ctx()[0]
         wanted = dict(zip(names, (each.data() for each in parameters)))
-        with checkpoint.restored() as state:
+        with restored or checkpoint.restored() as state:
             for part in ("weights", "mean", "best"):
                 if part == "weights" or state[part]:
                     check_like(wanted, state[part], part)
@@ -292,11 +353,11 @@ class Run:
         settings = self.settings
         rate = settings.learning_rate * settings.learning_rate_decay ** (number - 1)
         self.steps.trainer.set_learning_rate(rate)
-        if number > 1 or self.workers.count > 1:
+        if number > 1 or self._draws is not None:
             # The state of MXNet's generators cannot be read, so an epoch begins with one that it
             # can begin with again. The first goes on from the one that drew the weights, unless
             # workers, who drew the same weights, are to draw dropout of their own.
-            mx.random.seed(epoch_seed(self.seed, number, self.workers.rank))
+            mx.random.seed(epoch_seed(self.seed, number, self._draws or 0))
         self._sums = EpochSums()
 
     def batches(self) -> Iterator[Integers]:
@@ -387,7 +448,7 @@ def epoch_seed(seed: int, epoch: int, rank: int) -> int:
 
 def _check(
     settings: Settings,
-    train: Interactions,
+    train: Extent,
     clip: tuple[float, float] | None,
     cold: float | None,
     checkpoints: Checkpoints | None,
@@ -414,6 +475,7 @@ def _begin(
     settings: Settings,
     workers: Workers,
     depends_on: Callable[[], dict[str, object]],
+    columns: Columns | None,
 ) -> tuple[Checkpoint | None, CheckpointWriter | None]:
     """Return what a run goes on from and what writes its checkpoints; check that all agree."""
     if checkpoints is None and workers.count == 1:
@@ -421,7 +483,8 @@ def _begin(
     resumed_from = None if checkpoints is None else checkpoints.begin(resume)
     facts = depends_on()
     if workers.count > 1:
-        facts["workers"] = workers.count
+        if columns is None:  # of columns any number of workers can take theirs
+            facts["workers"] = workers.count
         epochs = {"epochs": settings.num_epochs, "from": resumed_from and resumed_from.epoch}
         workers.check_alike({**facts, **epochs})
     if checkpoints is None:
@@ -429,6 +492,8 @@ def _begin(
     facts.update(checkpoints.facts)
     if resumed_from is not None:
         resumed_from.check(facts, settings.num_epochs)
+    if columns is not None:
+        return resumed_from, ColumnsWriter(checkpoints, facts, resumed_from, columns, workers)
     if workers.rank > 0:
         return resumed_from, None
     return resumed_from, CheckpointWriter(checkpoints, facts, resumed_from)
@@ -482,7 +547,9 @@ def _check_weights(net: Block, epoch: int) -> None:
         )
 
 
-def _names(net: Block) -> list[str]:
-    """Return names of a net's parameters that are the same in every process."""
+def _names(net: Block, parameters: Sequence[Parameter] | None = None) -> list[str]:
+    """Return names of a net's parameters, of all or of some, that are alike in every process."""
     found = {id(each): name for name, each in net._collect_params_with_prefix().items()}
+    if parameters is not None:
+        return [found[id(each)] for each in parameters]
     return [found.get(id(each), name) for name, each in net.collect_params().items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy
@@ -13,7 +13,8 @@ from .._mxnet import Array, Context, Parameter, autograd, np
 from .._storage.state import State, check_like
 from ..compute import choice
 from ..compute.sparse import Cells, Weight, baseline, input_values, matrices, rated_cells
-from ..data.interactions import Interactions
+from ..data.interactions import Extent, Interactions
+from ..distributed.columns import Columns
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError
 from ..model import AutoRec
@@ -71,6 +72,9 @@ class SparseSteps:
         Initialised.
     train, settings, contexts, workers
         See `DenseSteps`.
+    columns : Columns, optional
+        Which of the whole matrix' columns the net and `train` have, the others being those of
+        other workers: a step is that of one worker with all of them.
     """
 
     def __init__(
@@ -80,10 +84,18 @@ class SparseSteps:
         settings: Settings,
         contexts: Sequence[Context],
         workers: Workers | None = None,
+        columns: Columns | None = None,
     ) -> None:
         self.workers = workers or Workers()
+        self._add: Callable[[Array], Array] = _alone
+        self.whole: Extent = train
+        self._row_counts: Integers | None = None
+        if columns is not None:
+            # All that workers have in common are two sums a step; each updates what it owns.
+            self._add, self.whole, self.workers = self.workers.add, columns, Workers()
+            self._row_counts = columns.row_counts
         self.net, self.train, self.contexts = net, train, contexts
-        self.scale = loss_scale(settings, train, net)
+        self.scale = loss_scale(settings, self.whole, net)
         self._gradient: Any = None  # an array to use again, of the kind that the cells make
         self._decays: Array | None = None
         self._adam: _Adam | None = None
@@ -91,7 +103,7 @@ class SparseSteps:
             net(np.zeros((1, train.shape[1]), ctx=context))
         large = [net.layers[0].weight, net.decoder.weight]
         parameters = list(net.collect_params().values())
-        decays = column_decays(settings, train)
+        decays = column_decays(settings, self.whole)
         if has_own_adam(settings, contexts, self.workers):
             parameters = [each for each in parameters if all(each is not one for one in large)]
             if decays is None:
@@ -114,11 +126,11 @@ class SparseSteps:
 
     def batches(self, size: int, shuffle: numpy.random.Generator) -> Iterator[Integers]:
         """Yield the rows that have a rating."""
-        return self.train.batches(size, shuffle)
+        return self.whole.batches(size, shuffle)
 
     def count(self, rows: Integers) -> int:
         """Return the number of rated cells in some rows."""
-        return self.train.count(rows)
+        return self.whole.count(rows)
 
     def step(self, rows: Integers) -> list[Array]:
         """Update the weights from a batch of rows, as `DenseSteps.step` does."""
@@ -126,7 +138,7 @@ class SparseSteps:
             return self._shared_step(rows)
         cells = rated_cells(self.train.matrix[rows], self.contexts[0])
         large = self._adam.encoder, self._adam.decoder
-        errors, factors = _backward(self.net, cells, *large, self.scale)
+        errors, factors = self._backward(cells, *large, rows)
         rate = self.trainer.learning_rate
         self.trainer.step(len(rows))
         self._adam.step(cast("KernelCells", cells), factors, rate, len(rows))
@@ -143,7 +155,7 @@ class SparseSteps:
                 continue
             cells = rated_cells(self.train.matrix[part], context)
             encoder, decoder = matrices(self.net, cells)
-            errors, factors = _backward(self.net, cells, encoder, decoder, self.scale)
+            errors, factors = self._backward(cells, encoder, decoder, part)
             for_encoder, for_decoder = factors
             gradient = self._summed(cells, for_encoder, encoder, len(rows))
             _set_gradient(self.net.layers[0].weight, context, gradient.T)
@@ -152,6 +164,47 @@ class SparseSteps:
             found.append(errors)
         self.trainer.step(len(rows))
         return found
+
+    def _backward(
+        self, cells: Cells[Weight], encoder: Weight, decoder: Weight, rows: Integers
+    ) -> tuple[Array, tuple[Factors[Weight], Factors[Weight]]]:
+        """Follow the loss of some rows back to all parameters.
+
+        The gradients of the net's small parameters are left in these. Returns the squared errors,
+        and for the encoder's first matrix and the decoder's what `Cells.gradient` makes theirs
+        from. The sums over columns, of V r and of the code's gradient, are those of all workers.
+        """
+        net, context = self.net, cells.context
+        bias = net.layers[0].bias
+        counts = None if self._row_counts is None else self._row_counts[rows]
+        ratings = np.array(cells.matrix.data, ctx=context)
+        with autograd.train_mode():
+            inputs = cells.own(net.input_dropout(input_values(net, cells, counts)))
+        sums = self._add(cells.product(inputs, encoder)) + bias.data(context)
+        sums.attach_grad()
+        bias.grad(context)[:] = 0
+        with autograd.record():
+            code = net.activated(sums)
+        taken = cells.own(code)
+        outputs = cells.at(taken, decoder, net.decoder.bias.data(context))
+        outputs.attach_grad()
+        added = baseline(net, cells, cells)
+        with autograd.record():
+            errors = np.square(net.rating(outputs, added) - ratings)
+            loss = errors * self.scale
+        loss.backward()
+        of_cells = cells.own(outputs.grad)
+        code.backward(self._add(cells.product(of_cells, decoder)))
+        of_sums = cells.own(sums.grad)
+        # What autograd has of it so far is that of the empty row's code, see `empty_code`. The rest
+        # by autograd, a sum over broadcast rows, takes MXNet twenty times as long.
+        rest = np.array(of_sums.sum(axis=0), ctx=context)
+        _set_gradient(bias, context, bias.grad(context) + rest)
+        weights, columns = outputs.grad.asnumpy(), cells.matrix.shape[1]
+        _set_gradient(
+            net.decoder.bias, context, numpy.bincount(cells.matrix.indices, weights, columns)
+        )
+        return errors, ((inputs, of_sums), (of_cells, taken))
 
     def _summed(
         self, cells: Cells[Weight], factors: Factors[Weight], weight: Weight, batch: int
@@ -228,40 +281,9 @@ class _Adam:
             cells.adam_step(*factor, weight, *state, *arguments, lazy=self.lazy)
 
 
-def _backward(
-    net: AutoRec, cells: Cells[Weight], encoder: Weight, decoder: Weight, scale: float
-) -> tuple[Array, tuple[Factors[Weight], Factors[Weight]]]:
-    """Follow the loss of some rows back to all parameters.
-
-    The gradients of the net's small parameters are left in these. Returns the squared errors, and
-    for the encoder's first matrix and the decoder's what `Cells.gradient` makes theirs from.
-    """
-    context, bias = cells.context, net.layers[0].bias
-    ratings = np.array(cells.matrix.data, ctx=context)
-    with autograd.train_mode():
-        inputs = cells.own(net.input_dropout(input_values(net, cells)))
-    sums = cells.product(inputs, encoder) + bias.data(context)
-    sums.attach_grad()
-    bias.grad(context)[:] = 0
-    with autograd.record():
-        code = net.activated(sums)
-    taken = cells.own(code)
-    outputs = cells.at(taken, decoder, net.decoder.bias.data(context))
-    outputs.attach_grad()
-    added = baseline(net, cells, cells)
-    with autograd.record():
-        errors = np.square(net.rating(outputs, added) - ratings)
-        loss = errors * scale
-    loss.backward()
-    of_cells = cells.own(outputs.grad)
-    code.backward(cells.product(of_cells, decoder))
-    of_sums = cells.own(sums.grad)
-    # What autograd has of it so far is that of the empty row's code, see `AutoRec.empty_code`. The
-    # rest by autograd, a sum over broadcast rows, takes MXNet twenty times as long.
-    _set_gradient(bias, context, bias.grad(context) + np.array(of_sums.sum(axis=0), ctx=context))
-    weights, columns = outputs.grad.asnumpy(), cells.matrix.shape[1]
-    _set_gradient(net.decoder.bias, context, numpy.bincount(cells.matrix.indices, weights, columns))
-    return errors, ((inputs, of_sums), (of_cells, taken))
+def _alone(sums: Array) -> Array:
+    """Return sums that are over all columns as they are."""
+    return sums
 
 
 def _set_gradient(parameter: Parameter, context: Context, gradient: object) -> None:

@@ -13,7 +13,7 @@ from .._arrays import Integers
 from .._mxnet import Array, Block, Context, Trainer, autograd, np
 from .._storage.state import State
 from ..compute.devices import split_rows
-from ..data.interactions import Interactions
+from ..data.interactions import Extent, Interactions
 from ..distributed.workers import Workers
 from ..model import AutoRec
 from .optimizer import make_trainer, optimizer_state, restore_optimizer
@@ -127,7 +127,7 @@ class Steps(Protocol):
         """Go on from a state, and from the weights that the net has."""
 
 
-def loss_scale(settings: Settings, train: Interactions, net: AutoRec) -> float:
+def loss_scale(settings: Settings, train: Extent, net: AutoRec) -> float:
     """Return what a squared error adds to the loss of a row, in the unit of the net's outputs."""
     if settings.loss == "mean":
         scale = 1 / (2 * train.shape[1])
@@ -139,7 +139,7 @@ def loss_scale(settings: Settings, train: Interactions, net: AutoRec) -> float:
     return scale / net.output_spread**2
 
 
-def column_decays(settings: Settings, train: Interactions) -> NDArray[numpy.float64] | None:
+def column_decays(settings: Settings, train: Extent) -> NDArray[numpy.float64] | None:
     """Return the weight decay of each column, shape (columns,); None where all are alike."""
     if settings.decay_power == 0:
         return None
