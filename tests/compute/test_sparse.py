@@ -268,7 +268,9 @@ def test_the_way_is_chosen_by_density_and_device(products):
         assert is_sparse("auto", net, ratings(20, columns, density, seed=0), [mx.cpu()])
         assert not is_sparse("auto", net, ratings(20, columns, density + 0.1, seed=0), [mx.cpu()])
     few, full = ratings(20, 200_000, 0.001, seed=0), ratings(20, 200_000, 0.5, seed=0)
-    assert not is_sparse("auto", wide, few, [mx.cpu(0), mx.cpu(1)])
+    both = [mx.cpu(0), mx.cpu(1)]
+    assert is_sparse("auto", wide, few, both) == (products == "kernels")
+    assert not is_sparse("auto", wide, ratings(20, 200_000, 0.05, seed=0), both)
     assert not is_sparse("auto", wide, few, [mx.gpu(0)])
     assert not is_sparse("auto", gluon.nn.Dense(200_000), few, [mx.cpu()])
     for contexts in ([mx.cpu(0), mx.cpu(1)], [mx.gpu(0)]):
