@@ -84,8 +84,9 @@ def is_sparse(
     return len(inputs) <= break_even(columns, kernels, count) * cells
 
 
-#: The share of the lines up to which lazy updates are taken by themselves. With a twentieth a step
-#: costs a tenth, see `python -m benchmarks updates`; where more are touched they save little.
+#: The share of the lines up to which lazy updates are taken by themselves. With a twentieth, as on
+#: CiaoDVD, an epoch takes the processor a quarter of the time; where more are touched they save
+#: little. See `python -m benchmarks updates`.
 RARE = 0.2
 
 
