@@ -59,7 +59,7 @@ SIZE_RATES = tuple({"learning_rate": rate} for rate in (0.001, 0.003, 0.01, 0.03
 #: Of the sets that nothing was fitted to before.
 MF_OTHERS = {**MF_100K, "patience": 4}
 MF_OTHERS_CANDIDATES = tuple(
-    {"num_factors": 10, "weight_decay": decay} for decay in (1e-4, 4e-4, 1.6e-3)
+    {"num_factors": 10, "weight_decay": decay} for decay in (2e-5, 1e-4, 4e-4, 1.6e-3)
 )
 GLOCAL_K_1M = "0.8227, GLocal-K"
 GLOCAL_K_U1 = "0.8889, GLocal-K"

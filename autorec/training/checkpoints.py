@@ -32,6 +32,7 @@ from .._storage.state import State, packed, unpacked
 from .._terminal import counted
 from ..errors import ConfigurationError, DataCorruptError, TrainingError
 from .history import History
+from .settings import Settings
 
 #: In a folder of checkpoints, where workers that own columns leave their parts.
 PARTS = "columns"
@@ -117,12 +118,14 @@ class Checkpoint:
         wanted = _plain(settings)
         names = [*self.settings, *(name for name in wanted if name not in self.settings)]
         with trusting(self.path):
+            # A setting that came later than the checkpoint was what is its default.
+            made = {**_plain(vars(Settings())), **self.settings}
             differing = [
                 f"other {name}"
                 if name.endswith("ratings")
-                else f"{name} {self.settings.get(name)!s:.200}, not {wanted.get(name)}"
+                else f"{name} {made.get(name)!s:.200}, not {wanted.get(name)}"
                 for name in names
-                if self.settings.get(name) != wanted.get(name)
+                if made.get(name) != wanted.get(name)
             ]
         if differing:
             raise ConfigurationError(

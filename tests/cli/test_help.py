@@ -1,10 +1,8 @@
 """What the help says, at 80 columns, and where an error of usage sends its reader."""
 
-import subprocess
 import sys
 
 import pytest
-from support import ROOT
 
 import autorec
 from autorec.cli import app as cli
@@ -84,12 +82,6 @@ def test_those_of_tune_and_compare_too(said):
 
 def test_brackets_are_not_eaten(said):
     assert "user, item, rating[, time]" in " ".join(said("train", "--help")[1].split())
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--help"],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "pip install 'gluon-autorec[bench]'" in " ".join(done.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def train(*arguments, cwd, until, number):
 
 def test_the_command_is_resumed_by_the_folder_alone(tmp_path, ratings_file, monkeypatch, capsys):
     given = ["--ratings", ratings_file.name, "--hidden", 4, "--dropout", 0.3, "--seed", 5]
-    given += ["--validation-ratio", 0.2, "--preset", "best"]
+    given += ["--validation-ratio", 0.2, "--preset", "paper"]
     forever = ["--epochs", 1_000_000, "--checkpoint-every", 2, "--output", "run"]
     code, said, epoch = train(*given, *forever, cwd=tmp_path, until=1, number=signal.SIGINT)
     assert code == 130

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy
 import pandas as pd
 import pytest
+from support import ROOT
 
 
 def on_a_terminal(columns: int, cwd: Path, *arguments: object, **environment: str) -> str:
@@ -93,3 +94,12 @@ def test_in_a_pipe_the_bar_has_what_it_has_on_a_terminal(place):
         r"Training 2/2, train RMSE \d\.\d{3}, test RMSE \d\.\d{3} \|█{10}\| [\d:]+<[\d:]+ *", last
     )
     assert "\x1b[3" not in done.stderr + done.stdout
+
+
+def test_brackets_in_the_help_of_benchmarks_are_not_eaten():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--help"],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'gluon-autorec[bench]'" in " ".join(done.stdout.split())
