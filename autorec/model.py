@@ -151,6 +151,10 @@ class AutoRec(nn.Block):  # type: ignore[misc]
 
     def code(self, sums: Array) -> Array:
         """Return codes from the sums V r: g(V r + μ), and what deeper layers make of it."""
+        return self.activated(sums + self.layers[0].bias.data(sums.ctx))
+
+    def activated(self, sums: Array) -> Array:
+        """Return codes from V r + μ: g of it, and what deeper layers make of it."""
         return self.dropout(self._from_empty(self._whole_code(sums)))
 
     def rating(self, sums: Array, baseline: Array | None = None) -> Array:
@@ -164,6 +168,11 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         """
         output = self._stretched(sums if self.decoder.act is None else self.decoder.act(sums))
         return output if baseline is None else baseline + self.output_spread * output
+
+    @property
+    def gives_sums(self) -> bool:
+        """Whether `rating` returns the sums as they are, where there is no scaling."""
+        return self.decoder.act is None and self.stretch == (0.0, 1.0)
 
     # Gluon's own methods make and take arrays of the kind that the thread is set to.
     initialize = numpy_semantics()(nn.Block.initialize)
@@ -200,7 +209,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         first, last = self.layers[0], self.layers[-1]
         if self.scaling is None or self.scaling.ratings_out == "raw":
             return np.zeros((1, *last.bias.shape), ctx=ctx)
-        return self._whole_code(np.zeros((1, *first.bias.shape), ctx=ctx))
+        return self._whole_code(np.zeros((1, *first.bias.shape), ctx=ctx) + first.bias.data(ctx))
 
     def _from_empty(self, code: Array) -> Array:
         if self.scaling is None or self.scaling.ratings_out == "raw":
@@ -209,8 +218,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
 
     def _whole_code(self, sums: Array) -> Array:
         first, *others = self.layers
-        code = sums + first.bias.data(sums.ctx)
-        code = code if first.act is None else first.act(code)
+        code = sums if first.act is None else first.act(sums)
         for layer in others:
             code = layer(code)
         return code

@@ -24,11 +24,16 @@ from .parts import (  # noqa: E402
     learning,
     limits,
     loading,
+    updates,
+    waiting,
 )
 
 RESULTS = Path(__file__).parent / "results"
 # The first comes first: a job's peak memory is never less than its parent's was, and this grows.
-PARTS = ("section", "epochs", "scaling", "limits", "loading", "density", "learning")
+PARTS = (
+    *("section", "waiting", "epochs", "updates", "scaling"),
+    *("limits", "loading", "density", "learning"),
+)
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -91,9 +96,16 @@ def main(
     def measure_learning(folder: Path) -> str:
         return learning.compare(folder, learning.QUICK, 10) if quick else learning.compare(folder)
 
+    def measure_updates(folder: Path) -> str:
+        return (
+            updates.compare(folder, updates.QUICK, 1, 3, 10) if quick else updates.compare(folder)
+        )
+
     ways: dict[str, Callable[[Path], str]] = {
         "section": lambda folder: beside_d2l.compare(folder, section_rounds, section_epochs),
+        "waiting": lambda folder: waiting.compare(folder, 1 if quick else 5, quick=quick),
         "epochs": measure_epochs,
+        "updates": measure_updates,
         "scaling": measure_scaling,
         "limits": measure_limits,
         "loading": lambda folder: loading.compare(folder, sources, 1 if quick else 15, quick=quick),

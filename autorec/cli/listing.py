@@ -64,7 +64,7 @@ def _text(batch: pd.DataFrame, format: Format, first: bool, file: TextIO) -> str
     encoding = getattr(file, "encoding", None) or "utf-8"
     try:
         if format == "csv":
-            text = str(batch.to_csv(index=False, header=first, float_format="%.6g"))
+            text = str(_with_texts(batch).to_csv(index=False, header=first))
         else:
             text = str(batch.to_json(orient="records", lines=True, force_ascii=False))
         if not text.isascii():
@@ -77,6 +77,15 @@ def _text(batch: pd.DataFrame, format: Format, first: bool, file: TextIO) -> str
             f"{error.object[error.start]!a} cannot be written in {encoding}; set "
             "PYTHONIOENCODING=utf-8, name a file with -o, or choose --format json."
         ) from error
+
+
+def _with_texts(batch: pd.DataFrame) -> pd.DataFrame:
+    """Return a batch with texts for its fractions; pandas' own way takes ten times as long."""
+    fractions = batch.select_dtypes(np.floating).astype(float)
+    texts = {
+        name: column.map("{:.6g}".format, na_action="ignore") for name, column in fractions.items()
+    }
+    return batch.assign(**texts) if texts else batch
 
 
 def _write(text: str, file: TextIO) -> None:

@@ -137,7 +137,7 @@ def _say_uncached(reason: str) -> None:
 class Cells:
     """The rated cells of some rows on the CPU; the counterpart of `operators.Cells`.
 
-    Values, codes and results are MXNet's arrays; weights and gradients are NumPy's.
+    Results for the net are MXNet's arrays; all that is taken, and gradients, are NumPy's.
 
     Parameters
     ----------
@@ -150,9 +150,11 @@ class Cells:
         self.matrix, self.context = matrix, context
 
     @staticmethod
-    def weight(values: Array) -> NDArray[numpy.float32]:
-        """Return a copy of a weight, to give to the others."""
-        return values.asnumpy()
+    def own(array: Array) -> NDArray[numpy.float32]:
+        """Return a copy of an array of the net, to give to the others."""
+        return array.asnumpy()
+
+    weight = own
 
     @staticmethod
     def transposed(values: Array) -> NDArray[numpy.float32]:
@@ -165,7 +167,14 @@ class Cells:
         columns = places_by_column(self.matrix)
         return columns.indptr, columns.indices, columns.data
 
-    def product(self, values: Array, weight: NDArray[numpy.float32]) -> Array:
+    @cached_property
+    def touched(self) -> tuple[Integers, Integers]:
+        """The columns that have cells, and the start of the cells of each."""
+        starts = self.by_column[0]
+        columns = numpy.flatnonzero(numpy.diff(starts)).astype(starts.dtype)
+        return columns, numpy.append(starts[columns], starts[-1:])
+
+    def product(self, values: NDArray[numpy.float32], weight: NDArray[numpy.float32]) -> Array:
         """Return the matrix with these values times a weight: Σ_j values_bj weight_j for row b.
 
         Parameters
@@ -178,10 +187,12 @@ class Cells:
         ndarray of float32, shape (rows, units)
         """
         result = numpy.empty((self.matrix.shape[0], weight.shape[1]), dtype=numpy.float32)
-        product(self.matrix.indptr, self.matrix.indices, values.asnumpy(), weight, result)
+        product(self.matrix.indptr, self.matrix.indices, values, weight, result)
         return np.array(result, ctx=self.context)
 
-    def at(self, code: Array, weight: NDArray[numpy.float32], bias: Array) -> Array:
+    def at(
+        self, code: NDArray[numpy.float32], weight: NDArray[numpy.float32], bias: Array
+    ) -> Array:
         """Return W c + b at only the cells: code_b · weight_j + bias_j for each.
 
         Parameters
@@ -195,11 +206,16 @@ class Cells:
         ndarray of float32, shape (cells,)
         """
         result = numpy.empty(self.matrix.nnz, dtype=numpy.float32)
-        at_cells(*self.by_column, code.asnumpy(), weight, bias.asnumpy(), result)
+        (columns, starts), (_, rows, order) = self.touched, self.by_column
+        weights = weight, bias.asnumpy()
+        at_cells(starts, columns, rows, order, code, *weights, result)
         return np.array(result, ctx=self.context)
 
     def gradient(
-        self, values: Array, dense: Array, result: NDArray[numpy.float32] | None = None
+        self,
+        values: NDArray[numpy.float32],
+        dense: NDArray[numpy.float32],
+        result: NDArray[numpy.float32] | None = None,
     ) -> NDArray[numpy.float32]:
         """Return the transposed matrix times rows: Σ_b values_bj dense_b for each column j.
 
@@ -214,18 +230,26 @@ class Cells:
         starts, rows, order = self.by_column
         if result is None:
             result = numpy.empty((self.matrix.shape[1], dense.shape[1]), dtype=numpy.float32)
-        product(starts, rows, values.asnumpy()[order], dense.asnumpy(), result)
+        product(starts, rows, values[order], dense, result)
         return result
 
     def adam_step(
         self,
-        values: Array,
-        dense: Array,
+        values: NDArray[numpy.float32],
+        dense: NDArray[numpy.float32],
         *arguments: NDArray[numpy.float32] | numpy.float32,
+        lazy: bool = False,
     ) -> None:
-        """Take a step of Adam with the gradient of `gradient`, see the function of that name."""
+        """Take a step of Adam with the gradient of `gradient`, see the function of that name.
+
+        A lazy one leaves alone the lines of columns without cells.
+        """
         starts, rows, order = self.by_column
-        adam_step(starts, rows, values.asnumpy()[order], dense.asnumpy(), *arguments)
+        columns = numpy.arange(self.matrix.shape[1], dtype=starts.dtype)
+        if lazy:
+            columns, starts = self.touched
+        gradient = rows, values[order], dense
+        adam_step(starts, columns, *gradient, *arguments)
 
 
 @njit(inline="always")
@@ -280,6 +304,7 @@ def at_cells(
     first: int,
     end: int,
     starts: Integers,
+    columns: Integers,
     rows: Integers,
     order: Integers,
     code: NDArray[numpy.float32],
@@ -293,16 +318,17 @@ def at_cells(
 
     Parameters
     ----------
-    starts, rows, order : ndarray of int
-        Where each column's cells start, and of each cell its row and its place.
+    starts, columns, rows, order : ndarray of int
+        Some columns, where the cells of each start, and of each cell its row and its place.
     code : ndarray of float32, shape (rows, units)
     weight : ndarray of float32, shape (columns, units)
     bias : ndarray of float32, shape (columns,)
     result : ndarray of float32, shape (cells,)
     """
-    for column in range(first, end):
+    for number in range(first, end):
+        column = columns[number]
         row = weight[column]
-        start, stop = starts[column], starts[column + 1]
+        start, stop = starts[number], starts[number + 1]
         tail = stop - (stop - start) % 4
         for i in range(start, tail, 4):
             a, b, c, d = code[rows[i]], code[rows[i + 1]], code[rows[i + 2]], code[rows[i + 3]]
@@ -327,6 +353,7 @@ def adam_step(
     first: int,
     end: int,
     starts: Integers,
+    columns: Integers,
     rows: Integers,
     values: NDArray[numpy.float32],
     dense: NDArray[numpy.float32],
@@ -340,13 +367,15 @@ def adam_step(
     beta2: numpy.float32,
     epsilon: numpy.float32,
 ) -> None:
-    """Take a step of Adam on a weight with the gradient Σ_i values_i dense_(rows_i) of each column.
+    """Take a step of Adam on some lines, with the gradient Σ_i values_i dense_(rows_i) of each.
 
     Each row of the weight is updated as soon as its gradient is known, while both are in the
     cache: a pass over weight, mean and variance is all the memory traffic there is.
 
     Parameters
     ----------
+    columns : ndarray of int
+        The lines, all of them for the whole step.
     starts, rows, values, dense
         See `product`, by column.
     weight, mean, variance : ndarray of float32, shape (columns, units)
@@ -359,9 +388,10 @@ def adam_step(
     units = weight.shape[1]
     one = numpy.float32(1)
     sums = numpy.empty(units, dtype=numpy.float32)
-    for column in range(first, end):
+    for number in range(first, end):
+        column = columns[number]
         sums[:] = 0
-        _add_rows(sums, starts[column], starts[column + 1], rows, values, dense)
+        _add_rows(sums, starts[number], starts[number + 1], rows, values, dense)
         w, m, v = weight[column], mean[column], variance[column]
         decay = decays[column]
         for unit in range(units):

@@ -23,6 +23,11 @@ class Cells:
         self.matrix, self.context = matrix, context
 
     @staticmethod
+    def own(array: Array) -> Array:
+        """Return an array of the net as the others take it: itself."""
+        return array
+
+    @staticmethod
     def weight(values: Array) -> Array:
         """Return a weight as the others take it: itself."""
         return values

@@ -21,7 +21,7 @@ from ..data.interactions import Interactions
 from ..model import AutoRec
 from . import choice
 
-#: A weight as the cells take it: an array of NumPy for kernels, of MXNet for operators.
+#: An array as the cells take it: of NumPy for kernels, of MXNet for operators.
 Weight = TypeVar("Weight", NDArray[numpy.float32], Array)
 
 
@@ -40,19 +40,22 @@ class Cells(Protocol[Weight]):
     matrix: csr_matrix
     context: Context
 
+    def own(self, array: Array) -> Weight:
+        """Return an array of the net as the others take it."""
+
     def weight(self, values: Array) -> Weight:
         """Return a weight as the others take it."""
 
     def transposed(self, values: Array) -> Weight:
         """Return a copy of a weight, transposed."""
 
-    def product(self, values: Array, weight: Weight) -> Array:
+    def product(self, values: Weight, weight: Weight) -> Array:
         """Return the matrix with these values times a weight."""
 
-    def at(self, code: Array, weight: Weight, bias: Array) -> Array:
+    def at(self, code: Weight, weight: Weight, bias: Array) -> Array:
         """Return W c + b at only the cells."""
 
-    def gradient(self, values: Array, dense: Array, result: Weight | None = None) -> Weight:
+    def gradient(self, values: Weight, dense: Weight, result: Weight | None = None) -> Weight:
         """Return the transposed matrix with these values times rows."""
 
 
@@ -86,7 +89,9 @@ def code_sparse(
     parts = []
     for start in range(0, inputs.shape[0], batch_size):
         known = rated_cells(inputs.matrix[start : start + batch_size], context)
-        parts.append(net.code(known.product(input_values(net, known), encoder)).asnumpy())
+        parts.append(
+            net.code(known.product(known.own(input_values(net, known)), encoder)).asnumpy()
+        )
     return numpy.concatenate(parts)
 
 
@@ -117,10 +122,10 @@ def predict_sparse(
     for rows in batches:
         known = rated_cells(inputs.matrix[rows], context)
         values = input_values(net, known, None if counts is None else counts[rows])
-        sums = known.product(values, encoder)
+        sums = known.product(known.own(values), encoder)
         code = net.code(sums if add is None else add(sums))
         wanted = rated_cells(cells.matrix[rows], context)
-        outputs = wanted.at(code, decoder, bias)
+        outputs = wanted.at(wanted.own(code), decoder, bias)
         parts.append(net.rating(outputs, baseline(net, known, wanted)).asnumpy())
     return numpy.concatenate(parts) if parts else numpy.empty(0, dtype=numpy.float32)
 

@@ -20,9 +20,12 @@ from ..model import AutoRec
 from .ensemble import Member, at, biases
 from .prediction import trained_columns
 
-#: Scores held at a time, 32 MB of float32, and the best of them, which take more in a table.
-BLOCK = 8_000_000
+#: Scores held at a time, 8 MB of float32, and the best of them, which take more in a table. More
+#: scores do not stay in a processor's cache from one pass over them to the next.
+BLOCK = 2_000_000
 BEST = 250_000
+#: Items of which only the best is looked at, to bound the k-th best of all.
+_GROUP = 8
 
 
 @from_any_thread
@@ -90,6 +93,7 @@ def best_items(
     num_items = by_user.shape[1]
     rated_items = numpy.zeros(num_items, dtype=bool)
     rated_items[by_user.indices] = True
+    unrated = numpy.flatnonzero(~rated_items)
     mean, user_biases, item_biases = biases(members)
     every_item = at(item_biases, numpy.arange(num_items))
     parts = [_Scores(member, contexts, compute) for member in members]
@@ -97,14 +101,17 @@ def best_items(
     size = max(min(BLOCK // num_items, BEST // k), 1)
     for start in range(0, max(len(users), 1), size):  # of no users, one block of none
         block = users[start : start + size]
-        total = numpy.zeros((len(block), num_items), dtype=numpy.float32)
-        weight = numpy.zeros_like(total)
-        for each in parts:
-            each.add(block, total, weight)
-        # Where no net has learned anything, what they add to answers.
-        means = numpy.float32(mean) + at(user_biases, block)[:, None] + every_item
-        scores = numpy.divide(total, weight, out=means, where=weight > 0)
-        scores[:, ~rated_items] = -numpy.inf  # nothing is known of them
+        if len(parts) == 1 and parts[0].knows(block, rated_items):
+            scores = parts[0].predictions(block)
+        else:
+            total = numpy.zeros((len(block), num_items), dtype=numpy.float32)
+            weight = numpy.zeros_like(total)
+            for each in parts:
+                each.add(block, total, weight)
+            # Where no net has learned anything, what they add to answers.
+            means = numpy.float32(mean) + at(user_biases, block)[:, None] + every_item
+            scores = numpy.divide(total, weight, out=means, where=weight > 0)
+        scores[:, unrated] = -numpy.inf  # nothing is known of them
         if exclude_seen:
             seen = by_user[block]
             places = numpy.repeat(numpy.arange(len(block)), numpy.diff(seen.indptr))
@@ -128,24 +135,42 @@ class _Scores:
             rated = numpy.ones_like(rated[0]), numpy.ones_like(rated[1])
         self.known_users, self.known_items = rated[::-1] if self.item_view else rated
 
+    def knows(self, users: Integers, items: NDArray[numpy.bool_]) -> bool:
+        """Return whether the net has learned of all users, and of all those items."""
+        if len(self.known_items) < len(items) or not self.known_items[items].all():
+            return False
+        return bool((users < len(self.known_users)).all() and self.known_users[users].all())
+
+    def predictions(self, users: Integers) -> NDArray[numpy.float32]:
+        """Return the predictions of all its items for some of its users."""
+        if self.item_view:
+            outputs = self.weight[users] @ self.code.T
+            outputs += self.bias[users, None]
+        else:
+            outputs = self.code[users] @ self.weight.T
+            outputs += self.bias
+        net, means = self.member.net, None
+        if net.scaling is not None:
+            means = self.mean + self.user_biases[users, None] + self.item_biases
+        return _ratings(net, outputs, means, self.context)
+
     def add(self, users: Integers, total: Floats, weight: Floats) -> None:
         """Add the predictions for some users, and their weight, where the net knows the pair."""
         rows = numpy.flatnonzero(users < len(self.known_users))
         rows = rows[self.known_users[users[rows]]]
-        block, items = users[rows], slice(len(self.known_items))
-        if self.item_view:
-            outputs = self.weight[block] @ self.code.T + self.bias[block, None]
-        else:
-            outputs = self.code[block] @ self.weight.T + self.bias
-        means = self.mean + self.user_biases[block, None] + self.item_biases
+        items = slice(len(self.known_items))
         share = numpy.float32(self.member.weight) * self.known_items
-        total[rows, items] += share * _ratings(self.member.net, outputs, means, self.context)
+        total[rows, items] += share * self.predictions(users[rows])
         weight[rows, items] += share
 
 
 @from_any_thread  # best_items is a generator, each step of which is its caller's
-def _ratings(net: AutoRec, sums: Floats, means: Floats, context: Context) -> NDArray[numpy.float32]:
-    added = None if net.scaling is None else np.array(means, ctx=context)
+def _ratings(
+    net: AutoRec, sums: Floats, means: Floats | None, context: Context
+) -> NDArray[numpy.float32]:
+    if means is None and net.gives_sums:
+        return sums
+    added = None if means is None else np.array(means, ctx=context)
     return net.rating(np.array(sums, ctx=context), added).asnumpy()
 
 
@@ -153,15 +178,22 @@ def _top(
     scores: NDArray[numpy.float32], k: int
 ) -> tuple[NDArray[numpy.int64], NDArray[numpy.float32]]:
     """Return places and values of the k highest of each row."""
-    # The k-th highest bounds what is sorted; equals of it must not be cut by chance.
-    bound = numpy.partition(scores, scores.shape[1] - k, axis=1)[:, -k]
-    items = numpy.full((len(scores), k), -1, dtype=numpy.int64)
-    values = numpy.full((len(scores), k), -numpy.inf, dtype=numpy.float32)
-    for row, (line, least) in enumerate(zip(scores, bound)):
-        places = numpy.flatnonzero(line >= least)
-        places = places[numpy.argsort(-line[places], kind="stable")][:k]
-        places = places[line[places] > -numpy.inf]
-        items[row, : len(places)], values[row, : len(places)] = places, line[places]
+    users, size = scores.shape
+    groups = size // _GROUP
+    best = scores
+    if groups >= k:  # the k-th highest of the groups' best is no higher than that of all
+        best = scores[:, : groups * _GROUP].reshape(users, _GROUP, groups).max(axis=1)
+    bound = numpy.partition(best, best.shape[1] - k, axis=1)[:, -k]
+    # All that reach the bound are sorted, for equals of it must not be cut by chance.
+    found = numpy.flatnonzero((scores >= bound[:, None]) & (scores > -numpy.inf))
+    rows, places = numpy.divmod(found, size)
+    order = numpy.lexsort((-scores.ravel()[found], rows))
+    rows, places = rows[order], places[order]
+    ranks = numpy.arange(len(rows)) - numpy.searchsorted(rows, rows)
+    rows, places, ranks = (each[ranks < k] for each in (rows, places, ranks))
+    items = numpy.full((users, k), -1, dtype=numpy.int64)
+    values = numpy.full((users, k), -numpy.inf, dtype=numpy.float32)
+    items[rows, ranks], values[rows, ranks] = places, scores[rows, places]
     return items, values
 
 

@@ -31,7 +31,7 @@ from .history import Epoch, EpochSums, History
 from .interrupts import interrupts_held
 from .optimizer import init_kvstore
 from .settings import Settings
-from .sparse_steps import SparseSteps
+from .sparse_steps import SparseSteps, is_lazy
 from .steps import DenseSteps, Steps
 
 _log = logging.getLogger("autorec")
@@ -148,6 +148,10 @@ def fit(
         weight_decay=settings.weight_decay * (len(whole) / 1e5) ** settings.decay_growth,
         decay_growth=0.0,
     )
+    lazy = is_lazy(settings, train, contexts, workers)
+    settings = replace(settings, updates="lazy" if lazy else "exact")
+    if lazy:
+        _log.info("Updating only the weights of columns that are rated in the batch (lazy).")
     init = init or mx.init.Normal(0.01)
     more: dict[str, object] = {"clip": clip, "cold": cold, "seed": seed}
 

@@ -19,6 +19,7 @@ from ..compute import Compute
 from ..errors import ConfigurationError
 
 Loss = Literal["mean", "sum", "rating", "total"]
+Updates = Literal["exact", "lazy", "auto"]
 
 Value = TypeVar("Value")
 
@@ -111,6 +112,12 @@ class Settings:
     compute : {"auto", "dense", "sparse"}
         Whole rows, or only the rated cells: the same numbers to within rounding, except with
         `input_dropout`, which each draws differently. See `is_sparse`.
+    updates : {"exact", "lazy", "auto"}
+        Which lines of the two large matrices a step updates; a line is what they hold for a column.
+        "exact" is the optimizer's step on all; "lazy" leaves alone what no rating of the batch
+        touches, as MXNet's Adam with ``lazy_update`` does: neither decay nor momentum moves it
+        until it is touched again. It is for Adam on the rated cells, by kernels on one CPU context.
+        "auto" is lazy where it can be and steps touch few lines, see `is_lazy`.
 
     Raises
     ------
@@ -153,6 +160,11 @@ class Settings:
     compute: Compute = setting(
         "auto",
         "Whole rows, or only the rated cells; the same numbers, except with --input-dropout.",
+    )
+    updates: Updates = setting(
+        "exact",
+        "Adam on all weights, or on those of a batch's columns alone; auto where they are few.",
+        flag="--update",
     )
 
     def __post_init__(self) -> None:

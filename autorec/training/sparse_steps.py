@@ -16,6 +16,7 @@ from ..compute.sparse import Cells, Weight, baseline, input_values, matrices, ra
 from ..data.interactions import Extent, Interactions
 from ..distributed.columns import Columns
 from ..distributed.workers import Workers
+from ..errors import ConfigurationError
 from ..model import AutoRec
 from .optimizer import make_trainer, optimizer_state, restore_optimizer
 from .settings import Settings
@@ -25,7 +26,38 @@ if TYPE_CHECKING:
     from ..compute.kernels import Cells as KernelCells
 
 #: What `Cells.gradient` makes a matrix's gradient from: values at the cells, and rows.
-Factors = tuple[Array, Array]
+Factors = tuple[Weight, Weight]
+
+
+def has_own_adam(settings: Settings, contexts: Sequence[Context], workers: Workers) -> bool:
+    """Return whether `SparseSteps` update the two large matrices themselves, see there."""
+    single = workers.count == len(contexts) == 1 and contexts[0].device_type == "cpu"
+    return single and choice.has_kernels() and settings.optimizer.lower() == "adam"
+
+
+def is_lazy(
+    settings: Settings, train: Interactions, contexts: Sequence[Context], workers: Workers
+) -> bool:
+    """Return whether steps leave alone the lines that no rating of their batch touches.
+
+    With ``updates="auto"`` where a batch touches no more than the share `choice.RARE` of them:
+    there Adam's pass over all is most of the time, and on CiaoDVD what is learned was as good.
+
+    Raises
+    ------
+    ConfigurationError
+        If ``updates`` is "lazy", and these are no steps that can be.
+    """
+    possible = settings.compute == "sparse" and has_own_adam(settings, contexts, workers)
+    if settings.updates == "lazy" and not possible:
+        raise ConfigurationError(
+            "updates='lazy' is for Adam on the rated cells of one CPU context, with numba; set "
+            "compute='sparse', or leave updates at 'auto'."
+        )
+    few = settings.updates == "auto" and possible
+    return settings.updates == "lazy" or (
+        few and choice.touched_share(train, settings.batch_size) <= choice.RARE
+    )
 
 
 class SparseSteps:
@@ -72,12 +104,12 @@ class SparseSteps:
         large = [net.layers[0].weight, net.decoder.weight]
         parameters = list(net.collect_params().values())
         decays = column_decays(settings, self.whole)
-        single = self.workers.count == len(contexts) == 1 and contexts[0].device_type == "cpu"
-        if single and choice.has_kernels() and settings.optimizer.lower() == "adam":
+        if has_own_adam(settings, contexts, self.workers):
             parameters = [each for each in parameters if all(each is not one for one in large)]
             if decays is None:
                 decays = numpy.full(train.shape[1], settings.weight_decay)
-            self._adam = _Adam(*self._matrices(), decays.astype(numpy.float32))
+            lazy = settings.updates == "lazy"
+            self._adam = _Adam(*self._matrices(), decays.astype(numpy.float32), lazy)
         elif decays is not None:
             # A row of the two matrices is what they hold for a column.
             self._decays = np.array(decays[:, None], dtype="float32", ctx=contexts[0])
@@ -135,7 +167,7 @@ class SparseSteps:
 
     def _backward(
         self, cells: Cells[Weight], encoder: Weight, decoder: Weight, rows: Integers
-    ) -> tuple[Array, tuple[Factors, Factors]]:
+    ) -> tuple[Array, tuple[Factors[Weight], Factors[Weight]]]:
         """Follow the loss of some rows back to all parameters.
 
         The gradients of the net's small parameters are left in these. Returns the squared errors,
@@ -143,29 +175,40 @@ class SparseSteps:
         from. The sums over columns, of V r and of the code's gradient, are those of all workers.
         """
         net, context = self.net, cells.context
+        bias = net.layers[0].bias
         counts = None if self._row_counts is None else self._row_counts[rows]
         ratings = np.array(cells.matrix.data, ctx=context)
         with autograd.train_mode():
-            inputs = net.input_dropout(input_values(net, cells, counts))
-        sums = self._add(cells.product(inputs, encoder))
+            inputs = cells.own(net.input_dropout(input_values(net, cells, counts)))
+        sums = self._add(cells.product(inputs, encoder)) + bias.data(context)
         sums.attach_grad()
+        bias.grad(context)[:] = 0
         with autograd.record():
-            code = net.code(sums)
-        outputs = cells.at(code, decoder, net.decoder.bias.data(context))
+            code = net.activated(sums)
+        taken = cells.own(code)
+        outputs = cells.at(taken, decoder, net.decoder.bias.data(context))
         outputs.attach_grad()
         added = baseline(net, cells, cells)
         with autograd.record():
             errors = np.square(net.rating(outputs, added) - ratings)
             loss = errors * self.scale
         loss.backward()
-        code.backward(self._add(cells.product(outputs.grad, decoder)))
+        of_cells = cells.own(outputs.grad)
+        code.backward(self._add(cells.product(of_cells, decoder)))
+        of_sums = cells.own(sums.grad)
+        # What autograd has of it so far is that of the empty row's code, see `empty_code`. The rest
+        # by autograd, a sum over broadcast rows, takes MXNet twenty times as long.
+        rest = np.array(of_sums.sum(axis=0), ctx=context)
+        _set_gradient(bias, context, bias.grad(context) + rest)
         weights, columns = outputs.grad.asnumpy(), cells.matrix.shape[1]
         _set_gradient(
             net.decoder.bias, context, numpy.bincount(cells.matrix.indices, weights, columns)
         )
-        return errors, ((inputs, sums.grad), (outputs.grad, code))
+        return errors, ((inputs, of_sums), (of_cells, taken))
 
-    def _summed(self, cells: Cells[Weight], factors: Factors, weight: Weight, batch: int) -> Weight:
+    def _summed(
+        self, cells: Cells[Weight], factors: Factors[Weight], weight: Weight, batch: int
+    ) -> Weight:
         """Return the gradient of a matrix, with its decay where the optimizer does not add it."""
         self._gradient = gradient = cells.gradient(*factors, self._gradient)
         # Gradients are added up over all devices of all workers, and the decay is due once.
@@ -214,15 +257,20 @@ class _Adam:
         encoder: NDArray[numpy.float32],
         decoder: NDArray[numpy.float32],
         decays: NDArray[numpy.float32],
+        lazy: bool = False,
     ) -> None:
-        self.encoder, self.decoder, self.decays = encoder, decoder, decays
+        self.encoder, self.decoder, self.decays, self.lazy = encoder, decoder, decays, lazy
         self.states = [
             (numpy.zeros_like(weight), numpy.zeros_like(weight)) for weight in (encoder, decoder)
         ]
         self.steps = 0
 
     def step(
-        self, cells: KernelCells, factors: tuple[Factors, Factors], rate: float, rows: int
+        self,
+        cells: KernelCells,
+        factors: tuple[Factors[NDArray[numpy.float32]], ...],
+        rate: float,
+        rows: int,
     ) -> None:
         self.steps += 1
         rate *= (1 - self.beta2**self.steps) ** 0.5 / (1 - self.beta1**self.steps)
@@ -230,7 +278,7 @@ class _Adam:
         arguments: list[NDArray[numpy.float32] | numpy.float32]
         arguments = [self.decays, *map(numpy.float32, numbers)]
         for factor, weight, state in zip(factors, (self.encoder, self.decoder), self.states):
-            cells.adam_step(*factor, weight, *state, *arguments)
+            cells.adam_step(*factor, weight, *state, *arguments, lazy=self.lazy)
 
 
 def _alone(sums: Array) -> Array:

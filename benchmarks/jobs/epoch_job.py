@@ -1,9 +1,9 @@
 """Epochs as a process: train AutoRec on a matrix one way, and note what took how long.
 
-``python -m benchmarks.jobs.epoch_job WAY FOLDER EPOCHS UNITS ROWS`` trains on the ratings that
-`save` left in the folder and writes notes.json there. The way is sparse, dense or torch; with ROWS
-above 0 it trains on so many rows alone, drawn at random; else, where the folder has test ratings,
-too, it is evaluated.
+``python -m benchmarks.jobs.epoch_job WAY FOLDER EPOCHS UNITS ROWS [UPDATES]`` trains on the ratings
+that `save` left in the folder and writes notes.json there. The way is sparse, dense or torch; with
+ROWS above 0 it trains on so many rows alone, drawn at random; else, where the folder has test
+ratings, too, it is evaluated.
 """
 
 from __future__ import annotations
@@ -61,12 +61,15 @@ def train_torch(train: Interactions, epochs: int, units: int) -> dict[str, Any]:
     }
 
 
-def train_mxnet(way: str, train: Interactions, epochs: int, units: int) -> tuple[Any, Any]:
+def train_mxnet(
+    way: str, train: Interactions, epochs: int, units: int, updates: str = "exact"
+) -> tuple[Any, Any]:
     """Train with autorec, one way; return the net and the history."""
     from autorec import AutoRec, fit
     from autorec._mxnet import mx
 
     options: dict[str, Any] = {**SETTINGS, "loss": "sum", "compute": way, "contexts": [mx.cpu()]}
+    options["updates"] = updates
     # Kernels are compiled, or read from their cache, once in a process: here, on a few cells.
     few = Interactions(csr_matrix(numpy.ones((2, 3), dtype=numpy.float32)))
     fit(AutoRec(units, 3, DROPOUT), few, num_epochs=1, **options)
@@ -79,12 +82,13 @@ def sparse_optimizer(columns: int, units: int, repeats: int = 5) -> list[float]:
     from autorec.compute.kernels import adam_step
 
     none = numpy.empty(0, dtype=numpy.int32)
-    cells = numpy.zeros(columns + 1, dtype=numpy.int32), none
+    starts = numpy.zeros(columns + 1, dtype=numpy.int32)
+    of_all = numpy.arange(columns, dtype=numpy.int32)
     values, of = numpy.empty(0, dtype=numpy.float32), numpy.zeros((1, units), dtype=numpy.float32)
     weights = [numpy.full((columns, units), 0.01, dtype=numpy.float32) for _ in range(3)]
     decays = numpy.full(columns, 0.03, dtype=numpy.float32)
     numbers = map(numpy.float32, (0.003, 1 / BATCH, 0.9, 0.999, 1e-8))
-    arguments = *cells, values, of, *weights, decays, *numbers
+    arguments = starts, of_all, none, values, of, *weights, decays, *numbers
     return [2 * seconds for seconds in timed(lambda: adam_step(*arguments), repeats)]
 
 
@@ -122,7 +126,7 @@ def timed(step: Callable[[], Any], repeats: int) -> list[float]:
     return found
 
 
-def main(way: str, place: str, epochs: str, units: str, rows: str) -> None:
+def main(way: str, place: str, epochs: str, units: str, rows: str, updates: str = "exact") -> None:
     """Train one way and write what was found to notes.json."""
     folder = Path(place)
     train = load(folder, "train")
@@ -134,7 +138,7 @@ def main(way: str, place: str, epochs: str, units: str, rows: str) -> None:
     if way == "torch":
         notes = train_torch(train, int(epochs), int(units))
     else:
-        net, history = train_mxnet(way, train, int(epochs), int(units))
+        net, history = train_mxnet(way, train, int(epochs), int(units), updates)
         notes = {"epoch": [epoch.seconds for epoch in history]}
         if (folder / "test-data.npy").exists() and not chosen:
             from autorec import evaluate

@@ -162,7 +162,9 @@ def kernels(shape: tuple[int, int, int], units: int) -> list[Kernel]:
     weight = rng.normal(0, 0.01, (columns, units)).astype(numpy.float32)
     code = rng.random((rows, units), dtype=numpy.float32)
     bias = numpy.zeros(columns, dtype=numpy.float32)
-    starts, places, order = Cells(matrix, mx.cpu()).by_column
+    batch = Cells(matrix, mx.cpu())
+    (starts, places, order), (columns_of, starts_of) = batch.by_column, batch.touched
+    of_all = numpy.arange(columns, dtype=starts.dtype)
     sums_of = {shape: numpy.zeros((shape, units), dtype=numpy.float32) for shape in (rows, columns)}
     of_cells = numpy.zeros(cells, dtype=numpy.float32)
     state = [numpy.full_like(weight, 1e-4) for _ in range(2)]
@@ -180,7 +182,7 @@ def kernels(shape: tuple[int, int, int], units: int) -> list[Kernel]:
         ),
         Kernel(
             "at_cells",
-            lambda: at_cells(starts, places, order, code, weight, bias, of_cells),
+            lambda: at_cells(starts_of, columns_of, places, order, code, weight, bias, of_cells),
             4 * (3 * cells + lines + codes),
             sums,
         ),
@@ -192,7 +194,9 @@ def kernels(shape: tuple[int, int, int], units: int) -> list[Kernel]:
         ),
         Kernel(
             "adam_step",
-            lambda: adam_step(starts, places, values, code, weight, *state, decays, *numbers),
+            lambda: adam_step(
+                starts, of_all, places, values, code, weight, *state, decays, *numbers
+            ),
             4 * (2 * cells + codes + 6 * weights),
             sums + 14 * weights,
         ),

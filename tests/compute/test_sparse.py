@@ -220,11 +220,12 @@ def test_products_are_scipys(rows, columns, density, seed):
     )
     matrix = matrix.copy()
     matrix.data[:] = values
-    found = cells.product(np.array(values), cells.weight(np.array(weight)))
+    own_values, own_code = (cells.own(np.array(each)) for each in (values, code))
+    found = cells.product(own_values, cells.weight(np.array(weight)))
     numpy.testing.assert_allclose(found.asnumpy(), matrix @ weight, rtol=1e-4, atol=1e-5)
-    found = cells.gradient(np.array(values), np.array(code))
+    found = cells.gradient(own_values, own_code)
     numpy.testing.assert_allclose(np.array(found).asnumpy(), matrix.T @ code, rtol=1e-4, atol=1e-5)
-    found = cells.at(np.array(code), cells.weight(np.array(weight)), np.array(bias))
+    found = cells.at(own_code, cells.weight(np.array(weight)), np.array(bias))
     row, column = matrix.tocoo().row, matrix.tocoo().col
     expected = (code @ weight.T + bias)[row, column]
     numpy.testing.assert_allclose(found.asnumpy(), expected, rtol=1e-4, atol=1e-5)
@@ -267,7 +268,9 @@ def test_the_way_is_chosen_by_density_and_device(products):
         assert is_sparse("auto", net, ratings(20, columns, density, seed=0), [mx.cpu()])
         assert not is_sparse("auto", net, ratings(20, columns, density + 0.1, seed=0), [mx.cpu()])
     few, full = ratings(20, 200_000, 0.001, seed=0), ratings(20, 200_000, 0.5, seed=0)
-    assert not is_sparse("auto", wide, few, [mx.cpu(0), mx.cpu(1)])
+    both = [mx.cpu(0), mx.cpu(1)]
+    assert is_sparse("auto", wide, few, both) == (products == "kernels")
+    assert not is_sparse("auto", wide, ratings(20, 200_000, 0.05, seed=0), both)
     assert not is_sparse("auto", wide, few, [mx.gpu(0)])
     assert not is_sparse("auto", gluon.nn.Dense(200_000), few, [mx.cpu()])
     for contexts in ([mx.cpu(0), mx.cpu(1)], [mx.gpu(0)]):

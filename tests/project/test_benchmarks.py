@@ -111,7 +111,7 @@ def test_a_job_that_fails_says_why(tmp_path):
 
 def test_every_part_of_the_command_works():
     pytest.importorskip("numba")
-    parts = ["epochs", "scaling", "limits", "loading", "density", "learning"]
+    parts = ["waiting", "epochs", "updates", "scaling", "limits", "loading", "density", "learning"]
     command = [sys.executable, "-m", "benchmarks", "--quick", *parts]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
