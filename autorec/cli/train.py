@@ -152,27 +152,41 @@ def train_command(
     )
     if parameters.patience is not None and not validation_ratio:
         raise ConfigurationError("--patience needs validation ratings; give --validation-ratio.")
-    parts = source.read(parameters.random_state)
-    name, learned, held_out = parts.name, parts.learned, parts.held_out
-    if chosen is not None and has_seen(chosen.about, parts):
+    workers = None
+    own = None
+    seed = parameters.random_state
+    if parallel == "columns":
+        from ..distributed.workers import Workers
+
+        workers = Workers.join(kvstore)
+        view: Any = parameters.view  # one of the two, as was checked
+        own = source.read_own(view, workers.rank, workers.count, seed, validation_ratio)
+    if own is not None:
+        name, learned, chooser, held_out = own.name, own.learned, own.chooser, own.held_out
+    else:
+        parts = source.read(seed)
+        name, learned, held_out = parts.name, parts.learned, parts.held_out
+        chooser = None
+        if validation_ratio:
+            learned, chooser = random_split(learned, validation_ratio, seed + 1)
+    if own is None and chosen is not None and has_seen(chosen.about, parts):
         warnings.warn(
             f"{settings} was chosen on ratings of which some are held out here: the test RMSE will "
             "be too good. Split as autorec tune did, with the same --seed.",
             stacklevel=1,
         )
-    chooser = None
-    if validation_ratio:
-        learned, chooser = random_split(learned, validation_ratio, parameters.random_state + 1)
 
     # MXNet takes a second to import; wrong arguments are answered before.
     from ..distributed.workers import Workers
     from ..evaluation.accuracy import accuracy
     from ..recommender.estimator import Recommender
-    from .run_folder import describe, run_folder, write_report
+    from .run_folder import describe, of_all_workers, run_folder, write_report
 
     model = Recommender(**vars(parameters))
     facts = describe(name, learned, chooser, held_out)
-    workers = Workers.join(kvstore)
+    workers = workers or Workers.join(kvstore)
+    if own is not None:
+        held_out, facts = of_all_workers(workers, facts, held_out)
     first = workers.rank == 0  # the only one that speaks and writes
     if not first:
         quiet = True
@@ -193,7 +207,7 @@ def train_command(
             model.fit(
                 learned,
                 validation=chooser,
-                test=held_out,
+                test=held_out if own is None else own.held_out,
                 on_epoch=show,
                 checkpoints=checkpoints,
                 resume=resumed_from or bool(resume),

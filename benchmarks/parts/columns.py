@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from statistics import median
 from typing import Any
 
 import numpy
@@ -102,7 +101,7 @@ def _join(host: int, number: int) -> None:
         subprocess.run(command, check=True)
 
 
-def memory_table(shape: Sequence[int] = NETFLIX, ways: Sequence[str] = ("fit",)) -> list[str]:
+def memory_table(shape: Sequence[int] = NETFLIX, ways: Sequence[str] = ("peak",)) -> list[str]:
     """Return the peak memory of one process, and of a worker of two and of four, at a shape."""
     rows = []
     for way in ways:
@@ -113,10 +112,10 @@ def memory_table(shape: Sequence[int] = NETFLIX, ways: Sequence[str] = ("fit",))
             alone = alone or [max(peaks)]
             rows.append([
                 way, str(workers or "one process"), f"{max(peaks) / 1e9:.2f} GB",
-                f"{max(peaks) / alone[0]:.0%}", f"{median(e['seconds'] for e in found):.2f} s",
+                f"{max(peaks) / alone[0]:.0%}",
             ])  # fmt: skip
             print(*rows[-1], file=sys.stderr, flush=True)
-    return table(["", "workers", "peak of the largest", "of one process", "a step, here"], rows)
+    return table(["", "workers", "peak of the largest", "of one process"], rows)
 
 
 def loopback_job(
@@ -230,7 +229,7 @@ def main(what: str, *arguments: str) -> None:
         print("\n".join(sent_table()))
     elif what == "memory":
         shape = tuple(map(int, arguments[:5])) or NETFLIX
-        print("\n".join(memory_table(shape, arguments[5:] or ("fit",))))
+        print("\n".join(memory_table(shape, arguments[5:] or ("peak",))))
     elif what == "hosts":
         print("\n".join(hosts_table(step_costs(), float(arguments[0]))))
     else:
