@@ -106,10 +106,10 @@ def test_a_launched_job_is_killed_and_resumed_by_other_workers(tmp_path, ratings
     assert_same(weights(alone.net_), weights(model.net_), 1e-3)
 
 
-def test_each_worker_reads_the_file_of_its_users(tmp_path, ratings_file, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert command_line(monkeypatch, "data", "split", "films.csv", "--workers", 2) == 0
-    assert "ratings are in films-2/" in capsys.readouterr().err
+def test_each_worker_reads_the_file_of_its_users(tmp_path, ratings_file):
+    split = [sys.executable, "-m", "autorec", "data", "split", "films.csv", "--workers", "2"]
+    done = subprocess.run(split, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "ratings are in films-2/" in done.stdout
     given = ["--ratings", "films-2", "--hidden", 4, "--epochs", 2, "--validation-ratio", 0.2]
     given += ["--devices", "cpu", "--output", "run"]
     process = launched("--", "train", "--parallel", "columns", *given, cwd=tmp_path)

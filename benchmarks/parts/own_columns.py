@@ -1,4 +1,4 @@
-"""``python -m benchmarks.parts.columns sent|memory|hosts``: what workers that own columns take.
+"""``python -m benchmarks.parts.own_columns sent|memory|hosts``: what workers that own columns take.
 
 `sent` runs jobs whose processes are on hosts of their own, network namespaces that a bridge joins,
 and counts what their interfaces carry; it needs Linux and the right to make namespaces. `memory`
@@ -53,7 +53,7 @@ def namespaces_job(workers: int, shape: Sequence[int], epochs: int) -> list[dict
     """Run a job on hosts that are network namespaces: the workers', and one for all else."""
     run = subprocess.run(
         ["unshare", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--",
-         sys.executable, "-m", "benchmarks.parts.columns", "inside", str(workers),
+         sys.executable, "-m", "benchmarks.parts.own_columns", "inside", str(workers),
          *map(str, shape), str(epochs)],
         stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
