@@ -40,7 +40,7 @@ train: $(INSTALLED) ## train AutoRec on MovieLens-100K, e.g. ARGS="--epochs 50 -
 test: $(INSTALLED) ## run the tests, e.g. ARGS="-k model"
 	@$(VENV)/bin/python -m pytest $(AT_ONCE) $(ARGS)
 
-soak: $(INSTALLED) ## repeat the attacks of the tests for about half an hour, and count them
+soak: $(INSTALLED) ## repeat the attacks of the tests for up to half an hour, and count them
 	@$(VENV)/bin/python -m pytest -m soak $(ARGS)
 
 oracle: $(BESIDE_D2L) ## run the tests beside d2l itself (Python 3.9 to 3.11)

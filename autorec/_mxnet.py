@@ -9,14 +9,18 @@ and its threads to the process that imported it.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import importlib.util
 import os
+import sys
+import threading
 import warnings
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import wraps
+from importlib.abc import MetaPathFinder
 from types import ModuleType
 from typing import Any, Protocol, TypeVar, cast
 
@@ -29,6 +33,12 @@ from ._environment import INSTALL, check_flavours, check_numpy, installed_flavou
 from .errors import MXNetUnavailableError
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+
+# What MXNet imports where it is there, and does without: scikit-learn for the base class of its old
+# estimator, SciPy's statistics for one way to quantise. Nothing here needs them, they take a third
+# of the time, and cannot be imported where no folder takes temporary files.
+UNUSED = ("sklearn", "scipy.stats")
 
 
 def import_mxnet() -> ModuleType:
@@ -45,7 +55,7 @@ def import_mxnet() -> ModuleType:
     check_flavours(flavours)
     check_numpy(numpy.__version__)
     # What is warned about here is MXNet's own source: deprecated names, invalid escape sequences.
-    with warnings.catch_warnings(), _all_processors():
+    with warnings.catch_warnings(), _all_processors(), _without(*UNUSED):
         warnings.simplefilter("ignore")
         repair(flavours)
         try:
@@ -58,21 +68,26 @@ def import_mxnet() -> ModuleType:
                 f"pip uninstall {' '.join(flavours) or 'mxnet'}, then {INSTALL}."
             ) from error
     mxnet.npx.set_np()
+    mxnet.contrib.quantization.stats = _Statistics()
     return mxnet  # type: ignore[no-any-return]
+
+
+class _Statistics:
+    """SciPy's statistics, imported when MXNet's quantisation comes to use them."""
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(importlib.import_module("scipy.stats"), name)
 
 
 @contextmanager
 def _all_processors() -> Iterator[None]:
     """Set the number of threads that MXNet and its OpenMP read when they are loaded.
 
-    MXNet would use half of the processors. Kernels use all, from the same pool of threads, and
-    where the two differ, threads end and begin with each call: six times the time was seen. A
-    thread that has nothing to do would go on trying for milliseconds, on a processor that MXNet's
-    other threads wait for. What the environment says already stays.
+    MXNet would use half of the processors. A thread that has nothing to do would go on trying for
+    milliseconds, on a processor that kernels and MXNet's other threads wait for. What the
+    environment says already stays.
     """
-    linux = hasattr(os, "sched_getaffinity")
-    processors = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
-    wanted = {"MXNET_OMP_MAX_THREADS": str(processors), "GOMP_SPINCOUNT": "10000"}
+    wanted = {"MXNET_OMP_MAX_THREADS": str(processors()), "GOMP_SPINCOUNT": "10000"}
     missing = {name: value for name, value in wanted.items() if name not in os.environ}
     os.environ.update(missing)
     try:
@@ -80,6 +95,34 @@ def _all_processors() -> Iterator[None]:
     finally:
         for name in missing:
             del os.environ[name]
+
+
+def processors() -> int:
+    """Return the number of processors that this process may use."""
+    linux = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+
+
+@contextmanager
+def _without(*modules: str) -> Iterator[None]:
+    """Hide modules that are not imported yet from the imports of this thread."""
+    hidden = _Hidden(modules, threading.get_ident())
+    sys.meta_path.insert(0, hidden)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(hidden)
+
+
+class _Hidden(MetaPathFinder):
+    """Finder of modules that a thread cannot import."""
+
+    def __init__(self, modules: Sequence[str], thread: int) -> None:
+        self._modules, self._thread = modules, thread
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name in self._modules and threading.get_ident() == self._thread:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 @contextmanager

@@ -31,6 +31,17 @@ def shown(text: object) -> str:
     return _ACTS.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with what it counts.
+
+    Examples
+    --------
+    >>> counted(1, "epoch"), counted(1200, "epoch")
+    ('1 epoch', '1,200 epochs')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def tell(text: str) -> None:
     """Write a line to stderr, above a progress bar where there is one."""
     tqdm.write(shown(text), file=sys.stderr)
@@ -47,6 +58,27 @@ def note(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         leave_stdout()
+
+
+def progress_bar(what: str, total: float | None, *, done: int = 0, hidden: bool = False) -> tqdm:
+    """Return a progress bar on stderr: what is done, what is said of it, and the time.
+
+    What is said comes before the bar, which is what gives way where a terminal is narrow.
+
+    Parameters
+    ----------
+    what : str
+        What is done; or a format of tqdm's that begins with that.
+    total : float or None
+        None where it is not known yet.
+    done : int
+        What is done already.
+    hidden : bool
+        Whether to show nothing.
+    """
+    start = what if "{" in what else f"{what} {{n_fmt}}/{{total_fmt}}"
+    look = start + "{postfix} |{bar}| {elapsed}<{remaining}"
+    return tqdm(total=total, initial=done, disable=hidden, bar_format=look, dynamic_ncols=True)
 
 
 def open_streams() -> None:

@@ -8,7 +8,7 @@ from typing import TypeVar, cast
 from ._arrays import Floats
 from ._bounds import MOST_VALUES, real, whole
 from ._mxnet import Array, Block, Context, Dense, Sequential, autograd, nn, np, numpy_semantics
-from .data.scaling import DAMPING, Scaling
+from .data.scaling import Scaling
 from .errors import ConfigurationError
 
 Counts = TypeVar("Counts", Array, Floats)
@@ -237,7 +237,7 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         assert self.scaling is not None
         columns = self._columns("column_biases", ratings)
         rest = ((ratings - self.scaling.mean - columns) * mask).sum(axis=1, keepdims=True)
-        return rest / (mask.sum(axis=1, keepdims=True) + DAMPING) + columns
+        return rest / (mask.sum(axis=1, keepdims=True) + self.scaling.damping) + columns
 
     def _columns(self, name: str, like: Array) -> Array:
         return np.array(getattr(self.scaling, name), ctx=like.ctx)

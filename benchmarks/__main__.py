@@ -31,6 +31,10 @@ RESULTS = Path(__file__).parent / "results"
 PARTS = ("section", "epochs", "scaling", "limits", "loading", "density", "learning")
 
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
 def main(
     parts: Optional[list[str]] = typer.Argument(
         None, help=f"Any of {', '.join(PARTS)}; all of them by default."
@@ -113,4 +117,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -13,6 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from autorec.cli.app import app
+from autorec.cli.help import option_groups
 
 
 class CommandLine(SphinxDirective):
@@ -40,15 +41,7 @@ def described(command: Any, context: Any) -> Iterator[str]:
     yield from (f"## autorec {context.info_name}", "", "```text")
     yield from (f"autorec {context.info_name} {usage}", "```", "")
     yield from (as_markdown(inspect.cleandoc(command.help or "")), "")
-    panels: dict[str, list[tuple[str, str]]] = {}
-    for parameter in command.get_params(context):
-        record = parameter.get_help_record(context)
-        if record is not None:
-            panel = getattr(parameter, "rich_help_panel", None)
-            is_argument = parameter.param_type_name == "argument"
-            title = panel or ("Arguments" if is_argument else "Options")
-            panels.setdefault(title, []).append(record)
-    for title, records in panels.items():
+    for title, records in option_groups(command, context).items():
         yield from (f"**{title}**", "")
         for flags, text in records:
             # A definition list: a table would be wider than a telephone.

@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from sphinx.application import Sphinx
 
 import autorec._mxnet  # here, where nobody listens to what MXNet logs
 
 ROOT = Path(__file__).parents[1]
+#: Of the pages that are not in English.
+LANGUAGES = {"notebooks/autorec.pt": "pt-BR"}
 sys.path.insert(0, str(ROOT / "docs"))
 
 project = "autorec"
@@ -70,7 +73,15 @@ def lead_to_notebooks(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = source[0].replace("](../notebooks/", "](notebooks/")
 
 
+def name_language(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Say of a page that is not in English in which language it is."""
+    context["language"] = LANGUAGES.get(pagename, "en")
+
+
 def setup(app: Sphinx) -> None:
-    """Do both at each build."""
+    """Do all three at each build."""
+    app.connect("html-page-context", name_language)
     app.connect("builder-inited", bring_notebooks)
     app.connect("source-read", lead_to_notebooks)

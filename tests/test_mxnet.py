@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import ctypes
+import importlib
 import importlib.util
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy
 import pytest
+from support.processes import python
 
 from autorec import _environment as repairs
 from autorec import _mxnet as door
@@ -32,6 +35,29 @@ def test_it_gives_mxnet_with_numpy_semantics() -> None:
     assert door.np.array([0.0, 1.0], dtype=bool).dtype == bool
     with door.autograd.record():
         assert door.autograd.is_recording()
+
+
+def test_what_nothing_here_needs_is_not_imported_with_it() -> None:
+    """Nor is it lost: MXNet's quantisation finds SciPy's statistics when it comes to use them."""
+    code = """
+import sys
+from autorec._mxnet import UNUSED, mx
+print(*(name in sys.modules for name in UNUSED), mx.contrib.quantization.stats.entropy([1, 1]))
+"""
+    scikit_learn, statistics, entropy = python("-c", code).stdout.split()
+    assert (scikit_learn, statistics) == ("False", "False")
+    assert float(entropy) == pytest.approx(numpy.log(2))
+
+
+def test_what_is_hidden_from_one_thread_is_there_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with door._without("elsewhere"), ThreadPoolExecutor() as pool:
+        with pytest.raises(ModuleNotFoundError, match="No module named 'elsewhere'"):
+            importlib.import_module("elsewhere")
+        assert pool.submit(importlib.import_module, "elsewhere").result().__name__ == "elsewhere"
 
 
 def test_no_other_module_imports_mxnet() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 import pandas as pd
 
-from ..data.interactions import View
+from ..data import View
 from ..plots import new_figure, plain_axes
 from .space import Between, Searched
 

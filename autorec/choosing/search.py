@@ -19,7 +19,7 @@ from .._bounds import MOST_SEED, real, whole
 from .._environment import versions
 from .._output import usable_folder
 from .._storage.files import replacing
-from ..data.interactions import View
+from ..data import View
 from ..data.ratings import Ratings
 from ..data.reading import as_ratings
 from ..data.splits import k_fold, random_split

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Union
 
-from ..data.interactions import View
+from ..data import View
 from ..recommender.presets import PRESETS
 
 
@@ -85,8 +85,13 @@ MINUTES = 10.0
 BASE: Mapping[str, Any] = {
     **PRESETS["best"],
     "loss": "rating",
+    "decay_growth": 0.0,
+    "decay_biases": False,
+    "choose_decay": False,
+    "steps_per_epoch": None,
+    "holdout": 0.0,
+    "patience": None,
     "num_epochs": MOST_EPOCHS,
-    "cold_rating": None,
 }
 
 #: No choice depends on the unit of the ratings; with the loss "rating", neither does the decay.

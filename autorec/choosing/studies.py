@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ..data.interactions import View
+from ..data import View
 from ..errors import ConfigurationError, DataCorruptError
 from .space import LEAST_EPOCHS, STARTS, OneOf, Searched
 

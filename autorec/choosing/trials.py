@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..data.interactions import View
+from ..data import View
 from ..data.ratings import Ratings
 from ..errors import TrainingError
 from ..evaluation.accuracy import accuracy

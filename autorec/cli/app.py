@@ -9,11 +9,13 @@ from typing import Any
 
 import typer
 
+from .. import __version__
 from .._terminal import leave_stdout, say, tell
 from ..distributed.launch import launch
 from ..errors import AutorecError
 from . import compare as compare_command
 from . import data as data_commands
+from . import doctor as doctor_command
 from . import model as model_commands
 from . import reproduce as reproduce_command
 from . import train as train_command
@@ -21,11 +23,26 @@ from . import tune as tune_command
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="AutoRec: predict ratings with an autoencoder.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(f"autorec {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def autorec(
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_say_version, help="Say the version and exit."
+    ),
+) -> None:
+    """AutoRec: predict ratings with an autoencoder."""
+
 
 # In the order of the help.
 train_command.register(app)
@@ -41,7 +58,7 @@ def launch_command(
     workers: int = typer.Option(2, min=1, help="Processes that train."),
     servers: int = typer.Option(1, min=1, help="Processes that add up gradients."),
 ) -> None:
-    """Try out training over several machines, by several processes on this one.
+    """Try out training over several machines, on this one.
 
     Starts a scheduler, servers and workers that communicate over loopback. Each line of output
     begins with the process that printed it. If one fails, all are ended.
@@ -52,6 +69,7 @@ def launch_command(
 data_commands.register(app)
 reproduce_command.register(app)
 model_commands.register(app)
+doctor_command.register(app)
 
 
 def main() -> None:
@@ -80,8 +98,9 @@ def run() -> None:
 
 def _invoke() -> None:
     command: Any = typer.main.get_command(app)
-    # Not by its `main`, which has answers of its own to Ctrl-C and to readers that have enough.
-    with command.make_context("autorec", sys.argv[1:]) as context:
+    # Not by its `main`, which has answers of its own to Ctrl-C and to readers that have enough. Nor
+    # by no_args_is_help: before 8.2, Click took a command such as "@" for no command then.
+    with command.make_context("autorec", sys.argv[1:] or ["--help"]) as context:
         command.invoke(context)
 
 
@@ -115,5 +134,7 @@ def _answer(do: Callable[[], None]) -> int:
         if message.startswith("Usage"):
             print(message, file=sys.stderr)
         else:
-            say(f"{message.rstrip('.')}; see autorec --help.")
+            context = getattr(error, "ctx", None)
+            asked = "autorec" if context is None else context.command_path
+            say(f"{message.rstrip('.')}; see {asked} --help.")
         return 2

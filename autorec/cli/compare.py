@@ -6,83 +6,77 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
-import pandas as pd
 import typer
-from tqdm import tqdm
 
 from .._storage.files import replacing
-from .._terminal import note, shown
+from .._terminal import counted, note, progress_bar, shown
 from ..recommender.settings_file import read_settings
+from .help import COMPARISON, DATA, OUTPUT, WHERE, Command
 from .listing import write_listing
-from .source import (
-    COLUMNS,
-    DATA,
-    DATASET,
-    DUPLICATES,
-    RATINGS,
-    SEPARATOR,
-    Duplicates,
-    Nonpositive,
-    Source,
-)
+from .options import with_options
+from .source import Nonpositive, Source, sizes, source_options
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..choosing.comparison import Comparison
 
 
+@with_options(
+    before=source_options("dataset", "data", "ratings", "columns", "separator", "duplicates")
+)
 def compare_command(
     model: Optional[list[str]] = typer.Option(
         None,
         help="item, user, a preset, a settings.json of autorec tune, mean, user-mean, item-mean, "
         "biased-means, mf, bayesian-mf or bayesian-svd++; may be repeated.  [default: item-mean, "
         "biased-means, mf, the Bayesian ones if myFM is installed, item and user]",
+        rich_help_panel=COMPARISON,
     ),
     folds: Optional[int] = typer.Option(
-        None, min=2, help="Folds, each of which is held out once, instead of random splits."
+        None,
+        min=2,
+        help="Folds, each of which is held out once, instead of random splits.",
+        rich_help_panel=COMPARISON,
     ),
-    splits: int = typer.Option(5, min=1, help="Random splits."),
-    test_ratio: float = typer.Option(0.1, help="The share that a random split holds out."),
+    splits: int = typer.Option(5, min=1, help="Random splits.", rich_help_panel=COMPARISON),
+    test_ratio: float = typer.Option(
+        0.1, help="The share that a random split holds out.", rich_help_panel=COMPARISON
+    ),
     against: Optional[str] = typer.Option(
-        None, help="The model that all others are compared with.  [default: the best]"
+        None,
+        help="The model that all others are compared with.  [default: the best]",
+        rich_help_panel=COMPARISON,
     ),
-    dataset: Optional[str] = DATASET,
-    data: Optional[Path] = DATA,
-    ratings: Optional[Path] = RATINGS,
-    columns: Optional[str] = COLUMNS,
-    separator: Optional[str] = SEPARATOR,
-    duplicates: Duplicates = DUPLICATES,
+    seed: int = typer.Option(
+        0, min=0, help="The seed of splits and models.", rich_help_panel=COMPARISON
+    ),
     nonpositive: Nonpositive = typer.Option(
-        "keep", help="Refuse ratings of 0 and below, or keep them."
+        "keep", help="Refuse ratings of 0 and below, or keep them.", rich_help_panel=DATA
     ),
-    seed: int = typer.Option(0, min=0, help="The seed of splits and models."),
-    devices: str = typer.Option("gpu", help="See train."),
+    devices: str = typer.Option("gpu", help="See train.", rich_help_panel=WHERE),
     output: Optional[Path] = typer.Option(
-        None, help="A new folder.  [default: runs/compare-NAME-TIME]"
+        None, help="A new folder.  [default: runs/compare-NAME-TIME]", rich_help_panel=OUTPUT
     ),
-    quiet: bool = typer.Option(False, "--quiet", help="Print only the tables, no progress."),
+    quiet: bool = typer.Option(
+        False, "--quiet", help="Print only the tables, no progress.", rich_help_panel=OUTPUT
+    ),
+    **options: Any,
 ) -> None:
-    """Compare models on your ratings: errors, seconds and memory, and which differences are sure.
+    """Compare models on the same splits of your ratings.
 
-    Each model is trained on the training ratings of each split, in a process of its own, and meets
-    the test ratings once. MF and presets choose their number of epochs on a tenth of the training
-    ratings; a settings.json was chosen by autorec tune, on ratings that should not be tested here.
+    Says errors, seconds, memory, and which differences are sure. Each model is trained on the
+    training ratings of each split, in a process of its own, and meets the test ratings once. MF and
+    presets choose their number of epochs on a tenth of the training ratings; a settings.json was
+    chosen by autorec tune, on ratings that should not be tested here.
 
     Prints tables on a terminal, Markdown elsewhere. Writes to a new folder: scores.csv, after each
     split of each model; table.csv, differences.csv, comparison.md and comparison.png.
     """
-    source = Source(
-        dataset=dataset,
-        data=data,
-        ratings=ratings,
-        columns=columns,
-        separator=separator,
-        duplicates=duplicates,
-        nonpositive=nonpositive,
-    )
+    source = Source.from_options({**options, "nonpositive": nonpositive}, any_sign=True)
     name, table = source.read_table()
 
     # MXNet takes a second to import; wrong arguments are answered before.
@@ -98,14 +92,9 @@ def compare_command(
         _warn_of_settings(each, table.checksum())
     planned = Splits(folds, splits, test_ratio, seed)
     if not quiet:
-        note(
-            shown(
-                f"{name}: {len(table):,} ratings of {table.num_items:,} items by "
-                f"{table.num_users:,} users; {len(names)} models, {planned}"
-            )
-        )
-    wanted = output or Path("runs") / f"compare-{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    with run_folder(wanted, numbered=output is None) as folder:
+        size = sizes(len(table), table.num_items, table.num_users)
+        note(shown(f"{name}: {size}; {counted(len(names), 'model')}, {planned}"))
+    with run_folder(output, f"compare-{name}") as folder:
         with _progress(folder, names, len(planned), quiet) as show:
             found = cross_validate(
                 table,
@@ -141,7 +130,7 @@ def compare_command(
 
 def register(app: typer.Typer) -> None:
     """Give a command line this command."""
-    app.command("compare")(compare_command)
+    app.command("compare", cls=Command)(compare_command)
 
 
 def _warn_of_settings(model: str, checksum: str) -> None:
@@ -158,6 +147,8 @@ def _warn_of_settings(model: str, checksum: str) -> None:
 
 def _tables(found: Comparison) -> Iterator[pd.DataFrame]:
     """Yield both tables as a terminal shows them."""
+    import pandas as pd
+
     from ..choosing.comparison import PLACES
 
     table, differences = found.table, found.differences
@@ -197,7 +188,7 @@ def _progress(
     folder: Path, names: Sequence[str], splits: int, quiet: bool
 ) -> Iterator[Callable[[pd.DataFrame], None]]:
     """Show a bar, and keep the scores so far; a model that fails takes its splits with it."""
-    with tqdm(total=len(names) * splits, desc="Comparing", unit="split", disable=quiet) as bar:
+    with progress_bar("Comparing", len(names) * splits, hidden=quiet) as bar:
 
         def show(scores: pd.DataFrame) -> None:
             with replacing(folder / "scores.csv") as path:

@@ -9,9 +9,7 @@ from typing import Literal, Optional
 import typer
 
 from .._terminal import note, shown
-from ..data.pieces import split_file
-from ..distributed.hashing import owners
-from .source import COLUMNS, SEPARATOR, column_names
+from .source import column_names
 
 
 def split_command(
@@ -21,14 +19,21 @@ def split_command(
         "user", help="What each file has whole: users for --view item, items for --view user."
     ),
     output: Optional[Path] = typer.Option(None, help="A new folder.  [default: FILE-N]"),
-    columns: Optional[str] = COLUMNS,
-    separator: Optional[str] = SEPARATOR,
+    columns: Optional[str] = typer.Option(
+        None, help="Columns of user, item, rating[, time] in the file: names, or positions from 0."
+    ),
+    separator: Optional[str] = typer.Option(
+        None, help="The separator of the columns.  [default: found in the first line]"
+    ),
 ) -> None:
     """Split a file for workers that own columns, each of which then reads one of its own.
 
     Goes through the file once, some lines at a time. The files are of users, or items, by a hash of
     the id; beside them are the ids of all. Train with --parallel columns --ratings FOLDER.
     """
+    from ..data.pieces import split_file
+    from ..distributed.hashing import owners
+
     name = file.name.split(".")[0]
     folder = output or file.with_name(f"{name}-{workers}")
     sizes = split_file(

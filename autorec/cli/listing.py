@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 import numpy as np
-import pandas as pd
 
 from .._terminal import shown, tell
 from ..errors import ConfigurationError
+from .options import shown_value
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Format = Literal["table", "csv", "json"]
 
@@ -87,6 +90,7 @@ def _write(text: str, file: TextIO) -> None:
 
 
 def _show(batches: Iterable[pd.DataFrame]) -> None:
+    from pandas.api.types import is_numeric_dtype
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -96,7 +100,7 @@ def _show(batches: Iterable[pd.DataFrame]) -> None:
     for number, batch in enumerate(batches):
         if number == 0:
             for column in batch.columns:
-                numeric = pd.api.types.is_numeric_dtype(batch[column])
+                numeric = is_numeric_dtype(batch[column])
                 justify: Literal["left", "right"] = "right" if numeric else "left"
                 table.add_column(str(column), justify=justify, overflow="fold")
         more = MOST_SHOWN - table.row_count
@@ -110,4 +114,6 @@ def _show(batches: Iterable[pd.DataFrame]) -> None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4f}" if isinstance(value, (float, np.floating)) else shown(value)
+    if not isinstance(value, (float, np.floating)):
+        return shown(shown_value(value))
+    return f"{value:.4g}" if 0 < abs(float(value)) < 1e-3 else f"{value:.4f}"

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Optional
 
 import numpy as np
-import pandas as pd
 import typer
 
 from .._output import usable_folder, written
-from .._terminal import shown
-from ..data.movielens import tables as movielens
-from ..data.reading import read_pairs, read_titles_table
+from .._terminal import counted, shown
+from ..data import movielens
 from ..errors import ConfigurationError
 from .listing import Format, slices, write_listing
+from .model_folder import find_titles, model_folder, test_rmse
 
+# For the help, and for wrong arguments, these and MXNet take too long to import.
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..recommender.estimator import Recommender
 
 Unknown = Literal["error", "fallback"]
@@ -28,7 +31,9 @@ FORMAT = typer.Option(
     None, help="table, csv or json (one object per line).  [default: table on a terminal, else csv]"
 )
 TITLES = typer.Option(
-    None, help="A file of items and titles: u.item, movies.dat, or a CSV with a header."
+    None,
+    help="A file of items and titles: u.item, movies.dat, or a CSV with a header.  [default: those "
+    "of the MovieLens release that the model is of]",
 )
 UNKNOWN = typer.Option(
     "error", help="Refuse users and items that the model has never seen, or answer with a fallback."
@@ -47,7 +52,7 @@ def evaluate_command(
     format: Optional[Format] = FORMAT,
     devices: str = DEVICES,
 ) -> None:
-    """Compare a model's predictions and recommendations with ratings that were held out."""
+    """Compare what a model says with ratings that were held out."""
     result = _load(model, devices).evaluate(ratings, k, relevant, unknown)
     errors, ranking = result.errors, result.ranking
     k = ranking.k  # which is at most the number of items
@@ -61,7 +66,7 @@ def evaluate_command(
         f"coverage@{k}": ranking.coverage,
         "users with something liked": ranking.users,
     }
-    _show(pd.DataFrame({"measure": list(rows), "value": list(rows.values())}, dtype=object), format)
+    _show_facts(rows, format, "measure")
 
 
 def predict_command(
@@ -73,6 +78,8 @@ def predict_command(
     devices: str = DEVICES,
 ) -> None:
     """Predict the rating of each pair of a user and an item."""
+    from ..data.reading import read_pairs
+
     with written(output) as file:
         loaded = _load(model, devices)
         table = read_pairs(pairs, like=loaded.ratings_)
@@ -96,7 +103,7 @@ def recommend_command(
         raise ConfigurationError("Name a user with --user, or ask for everybody with --all.")
     with written(output) as file:
         loaded = _load(model, devices)
-        names = None if titles is None else _titles(titles)
+        names = find_titles(model, titles)
         batches = loaded.recommend_batches(user or None, k, exclude_seen=not seen, titles=names)
         write_listing(batches, file, format)
 
@@ -110,23 +117,23 @@ def similar_command(
     format: Optional[Format] = FORMAT,
     devices: str = DEVICES,
 ) -> None:
-    """List the items that the model finds most like one, or the users most like one."""
+    """List the items most like one, or the users most like one."""
     if (item is None) == (user is None):
         raise ConfigurationError("Name an item with --item, or a user with --user.")
     loaded = _load(model, devices)
     if user is not None:
         _show(loaded.similar_users(user, k), format)
         return
-    names = None if titles is None else _titles(titles)
+    names = find_titles(model, titles)
     _show(loaded.similar_items(item, k, names), format)
 
 
 def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
-    """Describe a model and what it was made from, and check its checksums."""
+    """Describe a model and what it was made from, and check it."""
     loaded = _load(model, "cpu")
     from .._storage.folders import MODEL, read_folder
 
-    with read_folder(_folder(model), MODEL) as (manifest, files):
+    with read_folder(model_folder(model), MODEL) as (manifest, files):
         size = sum(os.fstat(file.fileno()).st_size for file in files.values())
     ratings, best = loaded.ratings_, loaded.history_.best
     rows: dict[str, object] = {
@@ -138,19 +145,18 @@ def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
         "epochs": len(loaded.history_),
         "train RMSE": best.train_rmse,
         "validation RMSE": best.validation_rmse,
+        "test RMSE": test_rmse(model, loaded),
         "bytes": size,
         "sha256 of the ratings": manifest["sha256_ratings"],
     }
-    usual = type(loaded)().get_params()
-    changed = {name: value for name, value in loaded.get_params().items() if value != usual[name]}
+    rows = {name: value for name, value in rows.items() if value is not None}
     for n, (member, history) in enumerate(zip(loaded.members_, loaded.histories_), start=1):
         if len(loaded.members_) > 1:
-            said = f"{member.inputs.view} view, weight {member.weight:.3g}, {len(history)} epochs"
-            rows[f"net {n}"] = said
-    rows.update(changed)
+            epochs = counted(len(history), "epoch")
+            rows[f"net {n}"] = f"{member.inputs.view} view, weight {member.weight:.3g}, {epochs}"
+    rows.update(loaded.get_params())
     rows.update({f"{name} version": version for name, version in manifest["versions"].items()})
-    table = pd.DataFrame({"what": list(rows), "value": list(rows.values())}, dtype=object)
-    _show(table, format)
+    _show_facts(rows, format)
 
 
 def export_command(
@@ -160,7 +166,10 @@ def export_command(
     ),
     output: Path = typer.Option(Path("export"), "-o", "--output", help="A folder."),
 ) -> None:
-    """Write a model in a form that needs no MXNet, or its symbol; and the ids with it."""
+    """Write a model in a form that needs no MXNet.
+
+    Or its symbol, for MXNet without this library. The ids are written with it.
+    """
     from ..export.formats import export
 
     usable_folder(output)
@@ -176,6 +185,8 @@ def data_command(
     format: Optional[Format] = FORMAT,
 ) -> None:
     """Fetch a data set, check it and describe it."""
+    import pandas as pd
+
     release = movielens.find_release(name)
     ratings = movielens.load_movielens(release.name, data)
     cells = ratings.num_users * ratings.num_items
@@ -196,8 +207,7 @@ def data_command(
         dates = pd.to_datetime([ratings.times.min(), ratings.times.max()], unit="s")
         rows["rated"] = f"{dates[0]:%Y-%m-%d} to {dates[1]:%Y-%m-%d}"
     rows["sha256"] = ratings.checksum()
-    table = pd.DataFrame({"what": list(rows), "value": list(rows.values())}, dtype=object)
-    _show(table, format)
+    _show_facts(rows, format)
 
 
 def register(app: typer.Typer) -> None:
@@ -214,26 +224,18 @@ def register(app: typer.Typer) -> None:
         app.command(name)(command)
 
 
-def _folder(model: Path) -> Path:
-    inner = model / "model"
-    return inner if (inner / "manifest.json").is_file() else model
-
-
 def _load(model: Path, devices: str) -> Recommender:
     # MXNet takes a second to import; wrong arguments are answered before.
     from ..recommender.estimator import Recommender
 
-    return Recommender.load(_folder(model), devices)
+    return Recommender.load(model_folder(model), devices)
 
 
-def _titles(path: Path) -> pd.Series[str]:
-    if path.is_dir():
-        return movielens.read_titles(path)
-    return (
-        movielens.read_titles(path.parent)
-        if path.name in movielens.TITLES
-        else read_titles_table(path)
-    )
+def _show_facts(rows: Mapping[str, object], format: Format | None, heading: str = "what") -> None:
+    import pandas as pd
+
+    columns = {heading: list(rows), "value": list(rows.values())}
+    _show(pd.DataFrame(columns, dtype=object), format)
 
 
 def _show(table: pd.DataFrame, format: Format | None) -> None:

@@ -1,9 +1,9 @@
-"""Options: the flags of ``autorec train`` that give hyperparameters, made from the fields."""
+"""Options: those that commands share, and the flags of hyperparameters, made from the fields."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields
 from typing import Callable, Optional, Union, get_args, get_origin, get_type_hints
 
@@ -11,42 +11,52 @@ import typer
 
 from ..errors import ConfigurationError
 from ..recommender.presets import PRESETS, Parameters
-from ..training.settings import flag_of
+from ..training.settings import Settings, flag_of
+from .help import MODEL, TRAINING, WHERE
 
 
-def with_hyperparameters(
-    after: str, left_out: Callable[[Field[object]], str] | None = None
+def with_options(
+    *, before: Sequence[inspect.Parameter] = (), after: Sequence[inspect.Parameter] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command, in place of its ``**options``, an option for each hyperparameter.
-
-    Parameters
-    ----------
-    after : str
-        The command's own option that they follow in the help.
-    left_out : callable, optional
-        Says of a hyperparameter what it is if it is not given; that of each preset by default.
-    """
+    """Give a command, in place of its ``**options``, options before and after its own."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature, hints = inspect.signature(command), get_type_hints(command)
-        parameters: list[inspect.Parameter] = []
-        for own in signature.parameters.values():
-            if own.kind is not inspect.Parameter.VAR_KEYWORD:
-                parameters.append(own.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-            if own.name == after:
-                parameters += [_option(each, left_out or _defaults) for each in _flagged()]
+        own = [
+            each.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[each.name])
+            for each in signature.parameters.values()
+            if each.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        parameters = [*before, *own, *after]
 
         def decorated(**options: object) -> None:
             command(**options)
 
         decorated.__doc__, decorated.__name__ = command.__doc__, command.__name__
-        decorated.__annotations__ = {
-            each.name: hints.get(each.name, each.annotation) for each in parameters
-        }
+        decorated.__annotations__ = {each.name: each.annotation for each in parameters}
         decorated.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
         return decorated
 
     return decorate
+
+
+def option(name: str, kind: object, declared: object) -> inspect.Parameter:
+    """Return an option for `with_options`: its name, its type, and what typer.Option returned."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, keyword, default=declared, annotation=kind)
+
+
+def hyperparameters(
+    left_out: Callable[[Field[object]], str] | None = None,
+) -> list[inspect.Parameter]:
+    """Return an option for each hyperparameter.
+
+    Parameters
+    ----------
+    left_out : callable, optional
+        Says of a hyperparameter what it is if it is not given; that of each preset by default.
+    """
+    return [_option(each, left_out or _defaults) for each in _flagged()]
 
 
 def given(options: Mapping[str, object]) -> dict[str, object]:
@@ -78,13 +88,15 @@ def _option(declared: Field[object], left_out: Callable[[Field[object]], str]) -
         kind = str
     elif get_origin(kind) is Union:
         kind = get_args(kind)[0]
-    default = typer.Option(None, flag, help=f"{declared.metadata['help']}{left_out(declared)}")
-    return inspect.Parameter(
-        option_name(declared),
-        inspect.Parameter.KEYWORD_ONLY,
-        default=default,
-        annotation=Optional[kind],
-    )
+    text = f"{declared.metadata['help']}{left_out(declared)}"
+    shown = typer.Option(None, flag, help=text, rich_help_panel=_group(declared))
+    return option(option_name(declared), Optional[kind], shown)
+
+
+def _group(declared: Field[object]) -> str:
+    """Return the group that a hyperparameter has in the help."""
+    usual = TRAINING if declared.name in {each.name for each in fields(Settings)} else MODEL
+    return _GROUPS.get(declared.name, usual)
 
 
 def _defaults(declared: Field[object]) -> str:
@@ -156,6 +168,12 @@ def _value(declared: Field[object], text: str) -> object:
     except ValueError:
         raise ConfigurationError(f"{declared.name} {text} is no number.") from None
 
+
+#: The groups of those that are neither the net's nor of `Settings`, or both.
+_GROUPS = {
+    **dict.fromkeys(("holdout", "pretrain_epochs", "finetuning_rate", "random_state"), TRAINING),
+    **dict.fromkeys(("compute", "devices"), WHERE),
+}
 
 #: What is parsed here from a text.
 _TEXTS: dict[str, Callable[[str], object]] = {"num_hidden": _sizes, "user_view": _own}

@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Optional
 
 import typer
-from tqdm import tqdm
 
 from .._output import usable_folder
+from .._terminal import progress_bar
 from ..errors import ConfigurationError
 
 
 def reproduce_command(
     table: Optional[list[str]] = typer.Option(
-        None, help="ml-1m, activations, hidden-units or ml-100k; may be repeated.  [default: all]"
+        None,
+        help="ml-1m, activations, hidden-units, ml-100k, latest-small, jester or ciao-dvd; may be "
+        "repeated.  [default: all that need no file, or have theirs]",
     ),
     splits: int = typer.Option(5, min=1, help="Random splits per data set."),
     quick: bool = typer.Option(False, "--quick", help="One split and two epochs, to try it out."),
@@ -24,6 +26,11 @@ def reproduce_command(
     ml_1m: Optional[Path] = typer.Option(
         None, help="MovieLens-1M's folder or zip, or a file of its ratings."
     ),
+    latest_small: Optional[Path] = typer.Option(
+        None, help="MovieLens' latest-small, its folder or zip.  [default: as MovieLens-100K]"
+    ),
+    jester: Optional[Path] = typer.Option(None, help="A file of Jester's ratings."),
+    ciao_dvd: Optional[Path] = typer.Option(None, help="A file of CiaoDVD's ratings."),
     devices: str = typer.Option("gpu", help="See train."),
     output: Optional[Path] = typer.Option(
         None,
@@ -32,14 +39,16 @@ def reproduce_command(
     ),
     quiet: bool = typer.Option(False, "--quiet", help="Print only the tables, no progress."),
 ) -> None:
-    """Run the paper's protocol and print its tables beside the published figures.
+    """Run the paper's protocol and print its tables.
 
-    Everything is chosen on a tenth of the training ratings, held out for validation; the test
-    ratings are used once, by the model trained anew on all training ratings. May be stopped and
-    started again.
+    Published figures stand beside them. Everything is chosen on a tenth of the training ratings,
+    held out for validation; the test ratings are used once, by the model trained anew on all
+    training ratings. May be stopped and started again.
     """
     from ..experiments import protocol as experiments
-    from ..experiments.tables import TABLES, TRIED
+    from ..experiments.data import data_splits, missing
+    from ..experiments.summary import differences, markdown, summarise
+    from ..experiments.tables import DIFFERENCES, TABLES, TRIED
     from ..plots import rmse_by_hidden_units, rmse_by_model
 
     unknown = set(table or ()) - set(TABLES)
@@ -51,8 +60,19 @@ def reproduce_command(
     if quick:
         tables, splits = experiments.quick(tables), 1
     output = usable_folder(output or Path("runs") / ("quick" if quick else "reproduction"))
-    sources = {"100k": ml_100k, "1m": ml_1m}
-    with tqdm(desc="Runs", unit="run", smoothing=0, disable=quiet) as bar:
+    sources = {
+        "100k": ml_100k,
+        "1m": ml_1m,
+        "latest-small": latest_small,
+        "jester": jester,
+        "ciao-dvd": ciao_dvd,
+    }
+    wanted = {
+        name: rows
+        for name, rows in tables.items()
+        if table or not any(missing(row.splits, sources) for row in rows)
+    }
+    with progress_bar("Runs", None, hidden=quiet) as bar:
 
         def progress(name: str, done: int, total: int) -> None:
             bar.total = total
@@ -60,17 +80,12 @@ def reproduce_command(
             bar.update(done - bar.n)
             bar.refresh()
 
-        experiments.reproduce(
-            tables,
-            experiments.movielens_splits(sources, splits),
-            output,
-            devices,
-            progress,
-        )
-    summary = experiments.summarise(output, tables)
-    text = experiments.markdown(summary, TRIED)
+        experiments.reproduce(wanted, data_splits(sources, splits), output, devices, progress)
+    summary = summarise(output, tables)
+    text = markdown(summary, TRIED, differences(output, tables, DIFFERENCES))
     experiments.write(output / "tables.md", lambda path: path.write_text(text))
-    for name, found in summary.items():
+    for name, frame in summary.items():
+        found = frame[frame["splits"] > 0].reset_index(drop=True)
         if len(found):
             by_size = name == "hidden-units"
             figure = rmse_by_hidden_units(found) if by_size else rmse_by_model(found, name)

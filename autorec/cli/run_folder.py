@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Callable
 
@@ -27,16 +28,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def run_folder(folder: Path, *, numbered: bool = False) -> Iterator[Path]:
+def run_folder(output: Path | None, name: str) -> Iterator[Path]:
     """Make the folder of a run; it is gone again if the run fails and has left nothing in it.
 
     Parameters
     ----------
-    folder : Path
-        New, or empty.
-    numbered : bool
-        Whether to put -2, -3, ... behind the name where there is such a folder already, so that
-        runs that start together do not share one.
+    output : Path or None
+        New, or empty; None for runs/NAME-TIME, with -2, -3, ... behind it where there is such a
+        folder already, so that runs that start together do not share one.
+    name : str
 
     Raises
     ------
@@ -44,6 +44,7 @@ def run_folder(folder: Path, *, numbered: bool = False) -> Iterator[Path]:
         If it cannot be made or written, or something is there: nothing of an earlier run is
         overwritten.
     """
+    folder = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     made = True
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +54,7 @@ def run_folder(folder: Path, *, numbered: bool = False) -> Iterator[Path]:
                 claimed.mkdir()
                 break
             except FileExistsError:
-                if numbered:
+                if output is None:
                     continue
                 made = False
                 if not claimed.is_dir() or any(claimed.iterdir()):

@@ -2,53 +2,76 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
 import typer
 
-from ..data.interactions import View
-from ..data.movielens import tables as movielens
-from ..data.pieces import read_part, read_share
-from ..data.ratings import Ratings
-from ..data.reading import read_ratings
-from ..data.splits import given_split, last_split, random_split
-from ..distributed.hashing import owners
+from .._terminal import counted
+from ..data import movielens
 from ..errors import ConfigurationError
+from .help import DATA
+from .options import option
+
+if TYPE_CHECKING:
+    from ..data import View
+    from ..data.ratings import Ratings
 
 Duplicates = Literal["error", "last"]
 Nonpositive = Literal["error", "keep"]
 Split = Literal["random", "seq-aware"]
 
-DATASET = typer.Option(None, help="A MovieLens release by its name.  [default: ml-100k]")
-DATA = typer.Option(
-    None, help="The release's folder or zip.  [default: the cache, else a download]"
-)
-RATINGS = typer.Option(
-    None,
-    help="A file with a rating per line instead (- for stdin): user, item, rating[, time].",
-)
-COLUMNS = typer.Option(
-    None, help="Columns of user, item, rating[, time] in the file: names, or positions from 0."
-)
-SEPARATOR = typer.Option(
-    None, help="The separator of the columns.  [default: found in the first line]"
-)
-TRAIN = typer.Option(None, help="A file of ratings to train on; with --test.")
-TEST = typer.Option(None, help="A file of ratings to test on; with --train.")
-DUPLICATES = typer.Option(
-    "error", help="Refuse a file that has a user's rating of an item twice, or keep the last."
-)
-NONPOSITIVE = typer.Option(
-    None,
-    help="Refuse ratings of 0 and below, or keep them.  [default: keep, but error where "
-    "--ratings-in is raw]",
-)
-SPLIT = typer.Option("random", help="Hold out random ratings, or each user's last.")
-TEST_RATIO = typer.Option(0.1, help="The share that a random split holds out.")
+_DECLARED: dict[str, tuple[object, object, str]] = {
+    "dataset": (Optional[str], None, "A MovieLens release by its name.  [default: ml-100k]"),
+    "data": (
+        Optional[Path],
+        None,
+        "The release's folder or zip.  [default: the cache, else a download]",
+    ),
+    "ratings": (
+        Optional[Path],
+        None,
+        "A file with a rating per line instead (- for stdin): user, item, rating[, time].",
+    ),
+    "columns": (
+        Optional[str],
+        None,
+        "Columns of user, item, rating[, time] in the file: names, or positions from 0.",
+    ),
+    "separator": (
+        Optional[str],
+        None,
+        "The separator of the columns.  [default: found in the first line]",
+    ),
+    "train": (Optional[Path], None, "A file of ratings to train on; with --test."),
+    "test": (Optional[Path], None, "A file of ratings to test on; with --train."),
+    "duplicates": (
+        Duplicates,
+        "error",
+        "Refuse a file that has a user's rating of an item twice, or keep the last.",
+    ),
+    "nonpositive": (
+        Optional[Nonpositive],
+        None,
+        "Refuse ratings of 0 and below, or keep them.  [default: keep, but error where "
+        "--ratings-in is raw]",
+    ),
+    "split": (Split, "random", "Hold out random ratings, or each user's last."),
+    "test_ratio": (float, 0.1, "The share that a random split holds out."),
+}
+
+
+def source_options(*names: str) -> list[inspect.Parameter]:
+    """Return the options that say where ratings come from: those named, else all of them."""
+    return [
+        option(name, kind, typer.Option(default, help=text, rich_help_panel=DATA))
+        for name, (kind, default, text) in _DECLARED.items()
+        if name in (names or _DECLARED)
+    ]
 
 
 @dataclass(frozen=True)
@@ -69,6 +92,11 @@ class OwnParts:
     learned: Ratings
     chooser: Ratings | None
     held_out: Ratings
+
+
+def sizes(ratings: int, items: int, users: int) -> str:
+    """Return how large a table is, in words."""
+    return f"{counted(ratings, 'rating')} of {counted(items, 'item')} by {counted(users, 'user')}"
 
 
 def has_seen(about: Mapping[str, Any], parts: Parts) -> bool:
@@ -121,6 +149,20 @@ class Source:
                 f"--test-ratio must be between 0 and 1, not {self.test_ratio:g}."
             )
 
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any], *, any_sign: bool) -> Source:
+        """Return what the options of a command say, which may have others.
+
+        Parameters
+        ----------
+        options : mapping
+        any_sign : bool
+            Whether ratings of 0 and below are kept where the options do not say.
+        """
+        given = {each.name: options[each.name] for each in fields(cls) if each.name in options}
+        given["nonpositive"] = options["nonpositive"] or ("keep" if any_sign else "error")
+        return cls(**given)
+
     def facts(self) -> Mapping[str, Any]:
         """Return the options, for a report."""
         given = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
@@ -135,6 +177,8 @@ class Source:
 
     def read(self, seed: int) -> Parts:
         """Return the ratings to train on and those held out; the seed is of a random split."""
+        from ..data.splits import given_split, last_split, random_split
+
         if self.train is not None:
             learned = self._read(self.train)
             parts = given_split(learned, self._read(self.test, like=learned))
@@ -171,6 +215,9 @@ class Source:
             return None
         if self.duplicates != "error" or not self.ratings.exists():
             return None
+        from ..data.pieces import read_part, read_share
+        from ..distributed.hashing import owners
+
         own = partial(owners, workers=count)
         sign = self.nonpositive
         if self.ratings.is_dir():
@@ -198,6 +245,8 @@ class Source:
 
     @property
     def _read(self) -> Any:
+        from ..data.reading import read_ratings
+
         return partial(
             read_ratings,
             separator=self.separator,

@@ -7,15 +7,13 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
+import numpy
 import typer
-from tqdm import tqdm
 
-from .._terminal import note, shown, tell
-from ..data.splits import random_split
+from .._terminal import counted, note, progress_bar, say, shown, tell
 from ..distributed.roles import KVStoreName, Parallel, Role, serve
 from ..errors import ConfigurationError
 from ..recommender.presets import (
@@ -24,10 +22,12 @@ from ..recommender.presets import (
     planned_epochs,
     preset_parameters,
 )
-from ..recommender.settings_file import read_settings
+from ..recommender.settings_file import SettingsFile, read_settings
 from ..training.checkpoints import Checkpoint
 from ..training.history import Epoch
-from .options import given, with_hyperparameters
+from .help import DATA, MODEL, OUTPUT, WHERE, Command
+from .options import given, hyperparameters, with_options
+from .outcome import check_converged, doubt
 from .resume import (
     CHECKPOINTS,
     recall_options,
@@ -35,83 +35,69 @@ from .resume import (
     resumable_checkpoints,
     told_how_to_resume,
 )
-from .source import (
-    COLUMNS,
-    DATA,
-    DATASET,
-    DUPLICATES,
-    NONPOSITIVE,
-    RATINGS,
-    SEPARATOR,
-    SPLIT,
-    TEST,
-    TEST_RATIO,
-    TRAIN,
-    Duplicates,
-    Nonpositive,
-    Source,
-    Split,
-    has_seen,
-)
+from .source import Source, has_seen, sizes, source_options
 
 if TYPE_CHECKING:
     from ..recommender.estimator import Recommender
 
 
-@with_hyperparameters(after="preset")
+@with_options(before=source_options(), after=hyperparameters())
 def train_command(
     context: typer.Context,
-    dataset: Optional[str] = DATASET,
-    data: Optional[Path] = DATA,
-    ratings: Optional[Path] = RATINGS,
-    columns: Optional[str] = COLUMNS,
-    separator: Optional[str] = SEPARATOR,
-    train: Optional[Path] = TRAIN,
-    test: Optional[Path] = TEST,
-    duplicates: Duplicates = DUPLICATES,
-    nonpositive: Optional[Nonpositive] = NONPOSITIVE,
-    split: Split = SPLIT,
-    test_ratio: float = TEST_RATIO,
     validation_ratio: float = typer.Option(
         0.0,
         help="The share of the training ratings held out to choose the epoch; 0 for the last.",
+        rich_help_panel=DATA,
     ),
     settings: Optional[Path] = typer.Option(
-        None, help="A settings.json of autorec tune: the values of what is not given below."
+        None,
+        help="A settings.json of autorec tune: the values of what is not given below.",
+        rich_help_panel=MODEL,
     ),
     preset: Optional[str] = typer.Option(
         None,
         help="section, paper or best: the values of the options below that are not given.  "
         "[default: section]",
+        rich_help_panel=MODEL,
     ),
     kvstore: Optional[KVStoreName] = typer.Option(
         None,
         help="Train with the other workers of a job, which the DMLC_* variables describe; see "
         "autorec launch.  [default: by itself]",
+        rich_help_panel=WHERE,
+    ),
+    output: Optional[Path] = typer.Option(
+        None, help="A new folder.  [default: runs/NAME-TIME]", rich_help_panel=OUTPUT
+    ),
+    quiet: bool = typer.Option(
+        False, "--quiet", help="Print only the result, no progress.", rich_help_panel=OUTPUT
     ),
     parallel: Parallel = typer.Option(
         "rows",
         help="What the workers of a job share: the rows of each batch, or the columns of net and "
         "ratings, of which each then holds only its own.",
+        rich_help_panel=WHERE,
     ),
-    output: Optional[Path] = typer.Option(None, help="A new folder.  [default: runs/NAME-TIME]"),
-    quiet: bool = typer.Option(False, "--quiet", help="Print only the result, no progress."),
     checkpoint_every: Optional[int] = typer.Option(
-        None, min=1, help="Epochs between checkpoints, for --resume.  [default: none are written]"
+        None,
+        min=1,
+        help="Epochs between checkpoints, for --resume.  [default: none are written]",
+        rich_help_panel=OUTPUT,
     ),
     resume: Optional[Path] = typer.Option(
         None,
         is_eager=True,
         callback=recall_options,
         help="Go on with the run of this folder; with it, give --epochs, --kvstore or --quiet.",
+        rich_help_panel=OUTPUT,
     ),
     **options: Any,
 ) -> None:
-    """Train AutoRec, by default as the section does: MovieLens-100K, a tenth held out.
+    """Train AutoRec, by default as the section does.
 
-    Writes to a new folder: metrics.json, curve.png, the weights in model.params, and in model/ all
-    that the other commands need. With --checkpoint-every, a run that was stopped, by Ctrl-C or
-    otherwise, can be resumed.
+    That is on MovieLens-100K, of which a tenth is held out. Writes to a new folder: metrics.json,
+    curve.png, the weights in model.params, and in model/ all that the other commands need. With
+    --checkpoint-every, a run that was stopped, by Ctrl-C or otherwise, can be resumed.
     """
     started = time.perf_counter()
     if kvstore is not None:
@@ -121,39 +107,21 @@ def train_command(
             return
     if resume:
         refuse_other_options(context, ("resume", "epochs", "kvstore", "quiet"))
-    if settings is not None and preset is not None:
-        raise ConfigurationError("--settings and --preset both give all values; leave one out.")
-    if not 0 <= validation_ratio < 1:
-        raise ConfigurationError(
-            f"--validation-ratio must be between 0 and 1, not {validation_ratio:g}."
-        )
-    chosen = None if settings is None else read_settings(settings)
-    if chosen is None:
+    if settings is None:
         preset = preset or "section"
-        parameters = preset_parameters(preset, **given(options))
-    else:
-        parameters = Parameters(**{**chosen.parameters, **given(options)})
+    parameters, chosen = _hyperparameters(settings, preset, options)
     if parallel == "columns":
         if kvstore is None:
             raise ConfigurationError("--parallel columns is for the workers of a job; see launch.")
         check_by_columns(parameters)
-    source = Source(
-        dataset=dataset,
-        data=data,
-        ratings=ratings,
-        columns=columns,
-        separator=separator,
-        train=train,
-        test=test,
-        duplicates=duplicates,
-        nonpositive=nonpositive or ("keep" if parameters.any_sign else "error"),
-        split=split,
-        test_ratio=test_ratio,
-    )
-    if parameters.patience is not None and not validation_ratio:
-        raise ConfigurationError("--patience needs validation ratings; give --validation-ratio.")
-    workers = None
-    own = None
+        if checkpoint_every and output is None and resume is None:
+            raise ConfigurationError(
+                "Workers that own columns each write a part of a checkpoint; name the folder of "
+                "the run with --output."
+            )
+    source = Source.from_options(options, any_sign=parameters.any_sign)
+    _check_validation(validation_ratio, parameters)
+    workers, own, parts = None, None, None
     seed = parameters.random_state
     if parallel == "columns":
         from ..distributed.workers import Workers
@@ -165,11 +133,12 @@ def train_command(
         name, learned, chooser, held_out = own.name, own.learned, own.chooser, own.held_out
     else:
         parts = source.read(seed)
-        name, learned, held_out = parts.name, parts.learned, parts.held_out
-        chooser = None
+        name, learned, chooser, held_out = parts.name, parts.learned, None, parts.held_out
         if validation_ratio:
+            from ..data.splits import random_split
+
             learned, chooser = random_split(learned, validation_ratio, seed + 1)
-    if own is None and chosen is not None and has_seen(chosen.about, parts):
+    if parts is not None and chosen is not None and has_seen(chosen.about, parts):
         warnings.warn(
             f"{settings} was chosen on ratings of which some are held out here: the test RMSE will "
             "be too good. Split as autorec tune did, with the same --seed.",
@@ -193,10 +162,9 @@ def train_command(
         warnings.simplefilter("ignore")
     if not quiet:
         note(shown(_overview(facts)))
-    wanted = output or Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    claim: Any = nullcontext(resume or wanted)
+    claim: Any = nullcontext(resume or output or Path("runs"))
     if first and not resume:
-        claim = run_folder(wanted, numbered=output is None)
+        claim = run_folder(output, name)
     resumed_from: Checkpoint | None = context.obj
     if resumed_from is not None and resumed_from.path.parent.name != CHECKPOINTS:
         resumed_from = None  # each of several nets goes on from its own
@@ -216,6 +184,7 @@ def train_command(
             )
         if not first:
             return
+        check_converged(model.histories_, model.scale_)
         result = accuracy(model.predict(*held_out.pairs()), held_out.values)
         facts["num_test_cold"] = cold = int(model.is_cold(*held_out.pairs()).sum())
         config = {**source.facts(), "validation_ratio": validation_ratio, "preset": preset}
@@ -229,37 +198,66 @@ def train_command(
         write_report(folder, model, result, facts, config)
         model.save(folder / "model")
     if cold and not quiet:
-        note(
-            f"{cold:,} of the held-out ratings are of a user or an item without training ratings; "
-            f"they were predicted {_cold(model)}"
-        )
+        note(_of_cold(cold, model))
     if not quiet:
         note(
             f"Learning curve, metrics and model are in {shown(folder)}/: curve.png, metrics.json, "
             "model/"
         )
     note(
-        f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after {model.history_.best.epoch} "
-        f"epochs; {time.perf_counter() - started:.1f} s in all"
+        f"Test RMSE {result.rmse:.4f}, MAE {result.mae:.4f} after "
+        f"{counted(model.history_.best.epoch, 'epoch')}; "
+        f"{time.perf_counter() - started:.1f} s in all"
     )
-
-
-def _cold(model: Recommender) -> str:
-    """Say what a model predicts of a user or an item without training ratings."""
-    by_biases = model.cold_rating is None and model.ratings_out == "biases"
-    return "by biased means" if by_biases else f"{model.cold_prediction:g}"
+    mean = numpy.full(len(held_out), model.ratings_.values.mean(dtype=numpy.float64))
+    of_mean = accuracy(mean, held_out.values).rmse
+    doubtful = doubt(model.histories_, model.scale_, result.rmse, of_mean)
+    if doubtful is not None:
+        say(doubtful)
 
 
 def register(app: typer.Typer) -> None:
     """Give a command line this command."""
-    app.command("train")(train_command)
+    app.command("train", cls=Command)(train_command)
+
+
+def _hyperparameters(
+    settings: Path | None, preset: str | None, options: Mapping[str, Any]
+) -> tuple[Parameters, SettingsFile | None]:
+    """Return the values that hold, and the settings file that some of them come from."""
+    if settings is None:
+        return preset_parameters(str(preset), **given(options)), None
+    if preset is not None:
+        raise ConfigurationError("--settings and --preset both give all values; leave one out.")
+    chosen = read_settings(settings)
+    return Parameters(**{**chosen.parameters, **given(options)}), chosen
+
+
+def _check_validation(ratio: float, parameters: Parameters) -> None:
+    if not 0 <= ratio < 1:
+        raise ConfigurationError(f"--validation-ratio must be between 0 and 1, not {ratio:g}.")
+    if parameters.patience is not None and not (ratio or parameters.share_held_out):
+        raise ConfigurationError(
+            "--patience needs validation ratings; give --validation-ratio or --holdout."
+        )
+
+
+def _of_cold(cold: int, model: Recommender) -> str:
+    """Say what a model predicts of a user or an item without training ratings."""
+    by_biases = model.cold_rating is None and model.ratings_out == "biases"
+    predicted = "by biased means" if by_biases else f"{model.cold_prediction:g}"
+    are, they_were = ("is", "it was") if cold == 1 else ("are", "they were")
+    return (
+        f"{cold:,} of the held-out ratings {are} of a user or an item without training ratings; "
+        f"{they_were} predicted {predicted}"
+    )
 
 
 def _overview(facts: Mapping[str, Any]) -> str:
     train, validation, test = (facts[f"num_{part}"] for part in ("train", "validation", "test"))
+    size = sizes(train + validation + test, facts["num_items"], facts["num_users"])
     return (
-        f"{facts['data']}: {train + validation + test:,} ratings of {facts['num_items']:,} items "
-        f"by {facts['num_users']:,} users; {train:,} to train on, "
+        f"{facts['data']}: {size}; {train:,} to train on, "
         + (f"{validation:,} to choose the epoch, " if validation else "")
         + f"{test:,} held out"
     )
@@ -270,9 +268,8 @@ def _progress(
     epochs: int, resumed_from: Checkpoint | None, quiet: bool
 ) -> Iterator[Callable[[Epoch], None]]:
     """Show a bar, and above it what the library logs; give what moves it on by an epoch."""
-    initial = resumed_from.epoch if resumed_from else 0
-    look: dict[str, Any] = {"desc": "Training", "unit": "epoch", "disable": quiet}
-    with tqdm(initial=initial, total=epochs, **look) as bar, _logged(quiet):
+    done = resumed_from.epoch if resumed_from else 0
+    with progress_bar("Training", epochs, done=done, hidden=quiet) as bar, _logged(quiet):
 
         def show(epoch: Epoch) -> None:
             scores = {"train": epoch.train_rmse, "test": epoch.test_rmse}

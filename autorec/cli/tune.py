@@ -8,40 +8,24 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import Field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
 
-import pandas as pd
 import typer
-from tqdm import tqdm
 
 from .._storage.files import replacing
-from .._terminal import note, shown
+from .._terminal import counted, note, progress_bar, shown
 from ..choosing.space import BASE, MINUTES, MOST_EPOCHS, SPACE
 from ..errors import ConfigurationError
+from .help import OUTPUT, SEARCH, WHERE, Command
 from .listing import write_listing
-from .options import given, shown_value, with_hyperparameters
+from .options import given, hyperparameters, shown_value, with_options
 from .resume import note_of_options, refuse_other_options, remembered_options
-from .source import (
-    COLUMNS,
-    DATA,
-    DATASET,
-    DUPLICATES,
-    NONPOSITIVE,
-    RATINGS,
-    SEPARATOR,
-    SPLIT,
-    TEST,
-    TEST_RATIO,
-    TRAIN,
-    Duplicates,
-    Nonpositive,
-    Source,
-    Split,
-)
+from .source import Source, sizes, source_options
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..choosing.search import Progress, Tuning
 
 
@@ -72,35 +56,36 @@ def _left_out(declared: Field[object]) -> str:
     return "" if value is None else f"  [default: {shown_value(value)}]"
 
 
-@with_hyperparameters(after="quiet", left_out=_left_out)
+@with_options(before=source_options(), after=hyperparameters(_left_out))
 def tune_command(
     context: typer.Context,
     trials: Optional[int] = typer.Option(
-        None, min=1, help="How many settings to try, with those before a search is resumed."
+        None,
+        min=1,
+        help="How many settings to try, with those before a search is resumed.",
+        rich_help_panel=SEARCH,
     ),
     minutes: Optional[float] = typer.Option(
-        None, help="After which to stop.  [default: 10, where --trials is not given]"
+        None,
+        help="After which to stop.  [default: 10, where --trials is not given]",
+        rich_help_panel=SEARCH,
     ),
-    jobs: int = typer.Option(1, min=1, help="Processes that train side by side."),
-    dataset: Optional[str] = DATASET,
-    data: Optional[Path] = DATA,
-    ratings: Optional[Path] = RATINGS,
-    columns: Optional[str] = COLUMNS,
-    separator: Optional[str] = SEPARATOR,
-    train: Optional[Path] = TRAIN,
-    test: Optional[Path] = TEST,
-    duplicates: Duplicates = DUPLICATES,
-    nonpositive: Optional[Nonpositive] = NONPOSITIVE,
-    split: Split = SPLIT,
-    test_ratio: float = TEST_RATIO,
+    jobs: int = typer.Option(
+        1, min=1, help="Processes that train side by side.", rich_help_panel=WHERE
+    ),
     validation_ratio: float = typer.Option(
-        0.1, help="The share of the training ratings that settings are judged by."
+        0.1,
+        help="The share of the training ratings that settings are judged by.",
+        rich_help_panel=SEARCH,
     ),
     folds: Optional[int] = typer.Option(
-        None, min=2, help="Judge by so many folds of the training ratings instead; slower, surer."
+        None,
+        min=2,
+        help="Judge by so many folds of the training ratings instead; slower, surer.",
+        rich_help_panel=SEARCH,
     ),
     output: Optional[Path] = typer.Option(
-        None, help="A new folder.  [default: runs/tune-NAME-TIME]"
+        None, help="A new folder.  [default: runs/tune-NAME-TIME]", rich_help_panel=OUTPUT
     ),
     resume: Optional[Path] = typer.Option(
         None,
@@ -108,14 +93,18 @@ def tune_command(
         callback=_recall,
         help="Go on with the search of this folder; with it, give --trials, --minutes, --jobs, "
         "--devices or --quiet.",
+        rich_help_panel=OUTPUT,
     ),
-    quiet: bool = typer.Option(False, "--quiet", help="Print only the result, no progress."),
+    quiet: bool = typer.Option(
+        False, "--quiet", help="Print only the result, no progress.", rich_help_panel=OUTPUT
+    ),
     **options: Any,
 ) -> None:
-    """Search for settings, with Optuna, that predict held-out training ratings best.
+    """Search, with Optuna, for the settings that predict best.
 
-    What train would hold out to test, by the same options and seed, is held out here, too, and has
-    no say. Hyperparameters that are given are not searched.
+    Best is what predicts held-out training ratings best. What train would hold out to test, by the
+    same options and seed, is held out here, too, and has no say. Hyperparameters that are given are
+    not searched.
 
     Writes to a new folder, after each trial, settings.json, for train --settings, trials.csv, and
     journal.jsonl, from which --resume goes on; at the end tuning.png, which shows what mattered.
@@ -124,19 +113,7 @@ def tune_command(
         refuse_other_options(context, ("resume", "trials", "minutes", "jobs", "devices", "quiet"))
     fixed: dict[str, Any] = given(options)
     raw = fixed.get("ratings_in") == "raw"  # which is not searched
-    source = Source(
-        dataset=dataset,
-        data=data,
-        ratings=ratings,
-        columns=columns,
-        separator=separator,
-        train=train,
-        test=test,
-        duplicates=duplicates,
-        nonpositive=nonpositive or ("error" if raw else "keep"),
-        split=split,
-        test_ratio=test_ratio,
-    )
+    source = Source.from_options(options, any_sign=not raw)
     devices, seed = fixed.pop("devices", "gpu"), fixed.pop("random_state", 0)
     parts = source.read(seed)
     about = {"data": parts.name}
@@ -150,16 +127,11 @@ def tune_command(
     from .run_folder import run_folder
 
     if not quiet:
-        learned = parts.learned
-        note(
-            shown(
-                f"{parts.name}: {len(learned):,} ratings to choose by, of {learned.num_items:,} "
-                f"items by {learned.num_users:,} users; {len(parts.held_out):,} held out"
-            )
-        )
+        learned, held_out = parts.learned, len(parts.held_out)
+        size = sizes(len(learned), learned.num_items, learned.num_users)
+        note(shown(f"{parts.name}: {size} to choose by; {held_out:,} held out"))
     begun = json.dumps(note_of_options(context), indent=1)
-    wanted = output or Path("runs") / f"tune-{parts.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    claim: Any = nullcontext(resume) if resume else run_folder(wanted, numbered=output is None)
+    claim: Any = nullcontext(resume) if resume else run_folder(output, f"tune-{parts.name}")
     with claim as folder, _progress(folder, begun, trials, minutes, quiet) as show:
         found = tune(
             parts.learned,
@@ -192,11 +164,13 @@ def tune_command(
 
 def register(app: typer.Typer) -> None:
     """Give a command line this command."""
-    app.command("tune")(tune_command)
+    app.command("tune", cls=Command)(tune_command)
 
 
 def _chosen(found: Tuning) -> pd.DataFrame:
     """Return what was searched, the best of it, and in brackets how much each mattered."""
+    import pandas as pd
+
     names = [name for name in SPACE if name in found.trials]
     rows: dict[str, list[str]] = {
         "hyperparameter": [*names, "num_epochs"],
@@ -230,14 +204,9 @@ def _progress(
 ) -> Iterator[Callable[[Progress], None]]:
     """Note the options of a search that has begun, show a bar, and say at Ctrl-C how to go on."""
     last: Progress | None = None
-    look: dict[str, Any] = {"desc": "Tuning", "disable": quiet, "unit": " trials"}
-    if trials is not None:
-        look["total"] = trials
-    else:
-        look["total"] = 60 * (MINUTES if minutes is None else minutes)
-        look["bar_format"] = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+    total = trials or 60 * (MINUTES if minutes is None else minutes)
     try:
-        with tqdm(**look) as bar:
+        with progress_bar("{percentage:3.0f}%", total, hidden=quiet) as bar:
 
             def show(progress: Progress) -> None:
                 nonlocal last
@@ -247,12 +216,12 @@ def _progress(
                 last = progress
                 done = progress.seconds if trials is None else progress.trials
                 bar.set_postfix_str(_so_far(progress), refresh=False)
-                bar.update(min(done, look["total"]) - bar.n)
+                bar.update(min(done, total) - bar.n)
                 bar.refresh()
 
             yield show
     except KeyboardInterrupt:
-        if last is None or last.trials == 0:
+        if last is None:
             raise
         raise KeyboardInterrupt(
             f" after {_so_far(last)}; to go on: autorec tune --resume {shlex.quote(str(folder))}"
@@ -260,7 +229,7 @@ def _progress(
 
 
 def _so_far(progress: Progress) -> str:
-    found = f"{progress.trials} trial{'s' * (progress.trials != 1)}"
+    found = counted(progress.trials, "trial")
     if progress.pruned:
         found += f", {progress.pruned} pruned"
     if progress.best is not None:

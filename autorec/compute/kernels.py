@@ -1,34 +1,44 @@
 """Kernels: products of a sparse matrix of ratings with dense weights, compiled by numba.
 
-Weights have a line for each column of the matrix, so that what a rating touches lies together. Each
-loop over threads writes places of its own: equal inputs give equal bits, however many threads run.
-Lines are gone through four at a time: each sum is loaded and stored once for four products, and the
-four lines come from memory together. Only `autorec.sparse` imports this module; numba is an extra.
-In a process that was forked they run on one thread, since OpenMP's others stay in the parent.
+Weights have a line for each column of the matrix, so that what a rating touches lies together. A
+kernel goes through some of the lines; threads take others, and each writes places of its own: equal
+inputs give equal bits, however many threads run. (Numba's own loops over threads say the same and
+take six times as long to compile.) Lines are gone through four at a time: each sum is loaded and
+stored once for four products, and the four lines come from memory together. Only `autorec.sparse`
+imports this module; numba is an extra. In a process that was forked they run on one thread.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, partial, wraps
-from types import FunctionType
+from pathlib import Path
+from typing import Any
 
-import numba
 import numpy
-from numba import njit, prange
+from numba import njit
+from numba.core.event import Event, Listener, register
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .._arrays import Integers
-from .._mxnet import Array, Context, forked, np
+from .._mxnet import Array, Context, forked, np, processors
 from ..data.interactions import places_by_column
 
+_log = logging.getLogger("autorec")
+
 # As many threads as MXNet has, see `_mxnet`.
-_THREADS = os.environ.get("OMP_NUM_THREADS", "")
-_LIMIT = max(1, int(_THREADS)) if _THREADS.isdigit() else None
+_NAMED = os.environ.get("OMP_NUM_THREADS", "")
+THREADS = max(1, int(_NAMED)) if _NAMED.isdigit() else processors()
+_pool = ThreadPoolExecutor(THREADS, thread_name_prefix="autorec-kernels")
+#: One thread is soonest through with fewer lines and cells than this. Of more, each takes some
+#: pieces as they come, since processors may have other things to do.
+_FEW, _PIECES = 2_000, 4
 
 # Sums may be reordered, to go eight at a time; infinities and NaN stay what they are.
 _FAST = {"reassoc", "contract"}
@@ -37,41 +47,77 @@ _UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
 
 
 def _kernel(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile a function when it is first called, for all threads or for the one of a fork."""
-    compiled: dict[bool, Callable[..., None]] = {}
+    """Compile a function of some lines when it is first called; let threads share all lines.
+
+    It takes the first line, the one after the last, and where the cells of each start.
+    """
+    compiled: list[Callable[..., None]] = []
 
     @wraps(function)
-    def run(*arguments: object) -> None:
-        parallel = not forked()
-        if parallel and _LIMIT is not None:
-            # Numba keeps it for each thread.
-            numba.set_num_threads(min(_LIMIT, numba.get_num_threads()))
-        if parallel not in compiled:
-            compiled.setdefault(parallel, _compiled(function, parallel))
-        try:
-            compiled[parallel](*arguments)
+    def run(starts: Integers, *arguments: object) -> None:
+        if not compiled:
+            compiled.append(_compiled(function))
+        try:  # with no line: it is compiled, or read from the cache, before threads need it
+            compiled[0](0, 0, starts, *arguments)
         except _UNUSABLE as error:  # the cache's: the function itself opens nothing
             _say_uncached(str(error) or type(error).__name__)
-            compiled[parallel] = _compiled(function, parallel, cached=False)
-            compiled[parallel](*arguments)
+            compiled[0] = _compiled(function, cached=False)
+
+        def lines(first: int, end: int) -> None:
+            compiled[0](first, end, starts, *arguments)
+
+        bounds = _shared(starts)
+        if len(bounds) == 2:
+            lines(*bounds)
+        else:
+            list(_pool.map(lines, bounds, bounds[1:]))
 
     return run
 
 
-def _compiled(
-    function: Callable[..., None], parallel: bool, cached: bool = True
-) -> Callable[..., None]:
-    # Numba's cache tells functions apart by their names, not by how they were compiled.
-    parts = function.__code__, function.__globals__, function.__name__
-    named = FunctionType(*parts, closure=function.__closure__)
-    named.__qualname__ = function.__name__ if parallel else f"{function.__name__}_alone"
-    compiling = partial(njit, parallel=parallel, fastmath=_FAST)
+def _shared(starts: Integers) -> list[int]:
+    """Return the bounds of pieces that have as many lines and cells, one piece for one thread."""
+    lines = len(starts) - 1
+    work = starts + numpy.arange(lines + 1)
+    if THREADS == 1 or work[-1] < _FEW or forked():
+        return [0, lines]
+    even = numpy.linspace(0, work[-1], THREADS * _PIECES + 1)[1:-1]
+    return [0, *numpy.searchsorted(work, even).tolist(), lines]
+
+
+def _compiled(function: Callable[..., None], cached: bool = True) -> Callable[..., None]:
+    compiling = partial(njit, nogil=True, fastmath=_FAST, error_model="numpy")
     if cached:
         try:
-            return compiling(cache=True)(named)
+            return compiling(cache=True)(function)
         except RuntimeError:  # numba found no place for it
             _say_uncached("no folder can be written")
-    return compiling()(named)
+    return compiling()(function)
+
+
+def cache_folder() -> Path | None:
+    """Return the folder that compiled kernels are kept in; None, with a warning, for none."""
+    kernel: Any = product
+    compiled: Any = _compiled(kernel.__wrapped__)
+    path = compiled.stats.cache_path
+    return None if path is None else Path(path)
+
+
+class _SaysOnce(Listener):
+    """Says, once in a process, that kernels are compiled and not found in the cache."""
+
+    said = False
+
+    def on_start(self, event: Event) -> None:
+        if not self.said and event.data["dispatcher"].py_func.__module__ == __name__:
+            self.said = True
+            _log.info("Compiling kernels, which takes a few seconds, once.")
+
+    def on_end(self, event: Event) -> None:
+        pass
+
+
+register("numba:compile", _SaysOnce())  # type: ignore[no-untyped-call]
 
 
 _said_uncached = False
@@ -206,6 +252,8 @@ def _add_rows(
 
 @_kernel
 def product(
+    first: int,
+    end: int,
     starts: Integers,
     rows: Integers,
     values: NDArray[numpy.float32],
@@ -221,7 +269,7 @@ def product(
     values : ndarray of float32
     dense, result : ndarray of float32, shape (..., units)
     """
-    for number in prange(len(starts) - 1):
+    for number in range(first, end):
         sums = result[number]
         sums[:] = 0
         _add_rows(sums, starts[number], starts[number + 1], rows, values, dense)
@@ -229,6 +277,8 @@ def product(
 
 @_kernel
 def at_cells(
+    first: int,
+    end: int,
     starts: Integers,
     rows: Integers,
     order: Integers,
@@ -250,10 +300,10 @@ def at_cells(
     bias : ndarray of float32, shape (columns,)
     result : ndarray of float32, shape (cells,)
     """
-    for column in prange(len(starts) - 1):
+    for column in range(first, end):
         row = weight[column]
-        start, end = starts[column], starts[column + 1]
-        tail = end - (end - start) % 4
+        start, stop = starts[column], starts[column + 1]
+        tail = stop - (stop - start) % 4
         for i in range(start, tail, 4):
             a, b, c, d = code[rows[i]], code[rows[i + 1]], code[rows[i + 2]], code[rows[i + 3]]
             to_a = to_b = to_c = to_d = bias[column]
@@ -264,7 +314,7 @@ def at_cells(
                 to_d += d[unit] * row[unit]
             result[order[i]], result[order[i + 1]] = to_a, to_b
             result[order[i + 2]], result[order[i + 3]] = to_c, to_d
-        for i in range(tail, end):
+        for i in range(tail, stop):
             a = code[rows[i]]
             total = bias[column]
             for unit in range(len(row)):
@@ -274,6 +324,8 @@ def at_cells(
 
 @_kernel
 def adam_step(
+    first: int,
+    end: int,
     starts: Integers,
     rows: Integers,
     values: NDArray[numpy.float32],
@@ -306,8 +358,9 @@ def adam_step(
     """
     units = weight.shape[1]
     one = numpy.float32(1)
-    for column in prange(len(starts) - 1):
-        sums = numpy.zeros(units, dtype=numpy.float32)
+    sums = numpy.empty(units, dtype=numpy.float32)
+    for column in range(first, end):
+        sums[:] = 0
         _add_rows(sums, starts[column], starts[column + 1], rows, values, dense)
         w, m, v = weight[column], mean[column], variance[column]
         decay = decays[column]

@@ -5,7 +5,7 @@ Imports the storage below it; no MXNet.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from .._lazy import imported_when_used
 
@@ -21,9 +21,16 @@ if TYPE_CHECKING:
     from .splits import leave_k_split as leave_k_split
     from .splits import random_split as random_split
 
+View = Literal["item", "user"]
+RatingsIn = Literal["raw", "shifted", "mean", "biases"]
+RatingsOut = Literal["raw", "mean", "biases"]
+
 __all__ = [
     "Interactions",
     "Ratings",
+    "RatingsIn",
+    "RatingsOut",
+    "View",
     "as_ratings",
     "given_split",
     "k_fold",

@@ -78,8 +78,8 @@ def places(kind: str, asked: object, known: Ids, unknown: Unknown = "error") -> 
     if strange:
         warnings.warn(
             f"Row {strange[0] + 1} asks for the {kind} {_shown(ids[strange[0]])}, which cannot be "
-            f"in these ratings{whose}; {len(strange):,} of {len(ids):,} rows count as unknown for "
-            "this.",
+            f"in these ratings{whose}; rows that count as unknown for this: {len(strange):,} of "
+            f"{len(ids):,}.",
             stacklevel=2,
         )
     return found

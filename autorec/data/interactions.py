@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,8 @@ from scipy.sparse import csc_matrix, csr_matrix
 from .._arrays import Integers
 from .._bounds import whole
 from ..errors import ConfigurationError
+from . import View
 from .ratings import Ratings
-
-View = Literal["item", "user"]
 
 
 @dataclass(frozen=True)

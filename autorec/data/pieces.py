@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from .._arrays import Ids
 from ..errors import ConfigurationError, RatingsError
+from . import View
 from .ids import read_ids
-from .interactions import View
 from .ratings import Column, Nonpositive, Ratings, _numbers
 from .reading import _find_columns, _look, _reading, read_ratings
 from .sources import Text

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, spmatrix
 
 from .._arrays import Ids, Integers
+from .._terminal import counted
 from ..errors import RatingsError
 from . import ids
 from .ids import Unknown
@@ -202,7 +203,8 @@ class Ratings:
         users, items = ids.listed("user", users), ids.listed("item", items)
         if len(users) != len(items):
             raise RatingsError(
-                f"{len(users)} users and {len(items)} items are no pairs; give as many."
+                f"{counted(len(users), 'user')} and {counted(len(items), 'item')} are no pairs; "
+                "give as many."
             )
         return self.user_codes(users, unknown), self.item_codes(items, unknown)
 
@@ -279,8 +281,8 @@ class Ratings:
         repeated = cells.duplicated(keep="last").to_numpy()
         if duplicates == "last":
             warnings.warn(
-                f"{repeated.sum():,} of {len(self):,} ratings were dropped: the same user rates "
-                "the same item again below.",
+                f"Dropped {repeated.sum():,} of {counted(len(self), 'rating')}: the same user "
+                "rates the same item again below.",
                 stacklevel=4,
             )
             return self.take(~repeated)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .._arrays import Integers
+from . import RatingsIn, RatingsOut, View
 from .biases import bias, biased_means
 from .interactions import Interactions
 
-RatingsIn = Literal["raw", "shifted", "mean", "biases"]
-RatingsOut = Literal["raw", "mean", "biases"]
-
 #: Where "shifted" puts the mean, in spreads above 0: about where MovieLens' stars have theirs.
 SHIFT = 3.0
-#: Ratings of no bias that each row and column counts besides its own, and rounds of the fit.
-DAMPING, ROUNDS = 5.0, 10
+#: Ratings of no bias that each user and item counts besides its own, as in `BiasedMeans`, and
+#: rounds of the fit.
+DAMPING: Mapping[View, float] = {"user": 5.0, "item": 2.0}
+ROUNDS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +44,8 @@ class Scaling:
         What comes out: the output itself; in spreads from the mean; or from the biased means.
     mean, spread, residual_spread : float
         Of the training ratings; the last is the spread about their biased means.
+    damping : float
+        Ratings of no bias that a row counts besides its own.
     column_biases : ndarray of float32, shape (columns,)
         c; 0 for a column without ratings.
     rated_columns : ndarray of float32, shape (columns,)
@@ -55,6 +57,7 @@ class Scaling:
     mean: float
     spread: float
     residual_spread: float
+    damping: float
     column_biases: NDArray[numpy.float32]
     rated_columns: NDArray[numpy.float32]
 
@@ -67,8 +70,10 @@ class Scaling:
             return None
         cells = train.matrix.tocoo()
         values = cells.data.astype(numpy.float64)
+        other: View = "user" if train.view == "item" else "item"
+        damping = DAMPING[train.view], DAMPING[other]
         mean, row_biases, column_biases = biased_means(
-            cells.row, cells.col, values, train.shape, (DAMPING, DAMPING), ROUNDS
+            cells.row, cells.col, values, train.shape, damping, ROUNDS
         )
         rest = values - mean - row_biases[cells.row] - column_biases[cells.col]
         return cls(
@@ -77,6 +82,7 @@ class Scaling:
             mean,
             _spread(values),
             _spread(rest),
+            damping[0],
             column_biases.astype(numpy.float32),
             (numpy.bincount(cells.col, minlength=train.shape[1]) > 0).astype(numpy.float32),
         )
@@ -122,7 +128,7 @@ class Scaling:
         """
         rest = matrix.data - numpy.float32(self.mean) - self.column_biases[matrix.indices]
         count = matrix.shape[0]
-        return bias(_rows(matrix), rest, count, DAMPING).astype(numpy.float32)
+        return bias(_rows(matrix), rest, count, self.damping).astype(numpy.float32)
 
     def inputs(self, matrix: csr_matrix) -> NDArray[numpy.float32]:
         """Return the ratings of some rows as they go in, shape (cells,)."""

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._bounds import real, whole
+from .._terminal import counted
 from ..errors import ConfigurationError
 from . import ids
 from .ratings import Ratings
@@ -84,7 +85,7 @@ def leave_k_split(ratings: Ratings, k: int = 1, seed: int = 0) -> tuple[Ratings,
     position = pd.Series(users).groupby(users).cumcount().to_numpy()
     held_out = order[(position < k) & (np.bincount(users)[users] > k)]
     if len(held_out) == 0:
-        raise ConfigurationError(f"No user has more than {k} ratings; hold out fewer.")
+        raise ConfigurationError(f"No user has more than {counted(k, 'rating')}; hold out fewer.")
     return _hold_out(ratings, held_out)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy
 
 from .._arrays import Floats
+from .._terminal import counted
 from ..errors import ConfigurationError
 
 
@@ -36,7 +37,8 @@ def accuracy(predictions: Floats, ratings: Floats) -> Accuracy:
     """
     if len(predictions) != len(ratings) or len(ratings) == 0:
         raise ConfigurationError(
-            f"{len(predictions)} predictions cannot be compared with {len(ratings)} ratings; "
+            f"{counted(len(predictions), 'prediction')} cannot be compared with "
+            f"{counted(len(ratings), 'rating')}; "
             "give as many of one as of the other, at least one."
         )
     errors = numpy.asarray(predictions, dtype=numpy.float64) - ratings

@@ -16,7 +16,8 @@ from scipy.sparse import csr_matrix
 from .._arrays import Integers
 from .._mxnet import Context
 from ..compute import Compute
-from ..data.interactions import Interactions, View
+from ..data import View
+from ..data.interactions import Interactions
 from ..model import AutoRec
 from .prediction import knows, predict_cells
 

@@ -14,7 +14,8 @@ from .._mxnet import Context, from_any_thread, np
 from ..compute import Compute
 from ..compute.choice import is_sparse
 from ..compute.sparse import code_sparse
-from ..data.interactions import Interactions, View
+from ..data import View
+from ..data.interactions import Interactions
 from ..model import AutoRec
 from .ensemble import Member, at, biases
 from .prediction import trained_columns

@@ -10,22 +10,28 @@ from typing import TYPE_CHECKING
 from .._lazy import imported_when_used
 
 if TYPE_CHECKING:
+    from .data import data_splits as data_splits
     from .protocol import Row as Row
-    from .protocol import markdown as markdown
-    from .protocol import movielens_splits as movielens_splits
     from .protocol import reproduce as reproduce
     from .protocol import run as run
-    from .protocol import summarise as summarise
+    from .summary import differences as differences
+    from .summary import markdown as markdown
+    from .summary import results as results
+    from .summary import summarise as summarise
+    from .tables import DIFFERENCES as DIFFERENCES
     from .tables import TABLES as TABLES
     from .tables import TRIED as TRIED
 
 __all__ = [
+    "DIFFERENCES",
     "TABLES",
     "TRIED",
     "Row",
+    "data_splits",
+    "differences",
     "markdown",
-    "movielens_splits",
     "reproduce",
+    "results",
     "run",
     "summarise",
 ]
@@ -33,7 +39,9 @@ __all__ = [
 __getattr__ = imported_when_used(
     __name__,
     {
-        "protocol": ("Row", "markdown", "movielens_splits", "reproduce", "run", "summarise"),
-        "tables": ("TABLES", "TRIED"),
+        "data": ("data_splits",),
+        "protocol": ("Row", "reproduce", "run"),
+        "summary": ("differences", "markdown", "results", "summarise"),
+        "tables": ("DIFFERENCES", "TABLES", "TRIED"),
     },
 )

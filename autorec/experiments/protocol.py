@@ -8,8 +8,8 @@ all of them and meets the test ratings once.
 from __future__ import annotations
 
 import gc
+import inspect
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,31 +18,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from .._environment import versions
 from .._storage.files import replacing
 from .._storage.leftovers import held, sweep_files
-from ..baselines import BiasedMeans, BiasedMF, Means
-from ..data.movielens.tables import RELEASES, fetch, load_movielens
+from ..baselines import BayesianMF, BiasedMeans, BiasedMF, Means
 from ..data.ratings import Ratings
-from ..data.reading import read_ratings
-from ..data.splits import given_split, random_split
-from ..errors import DataUnavailableError
+from ..data.splits import random_split
 from ..evaluation.accuracy import accuracy
-from ..evaluation.intervals import corrected_interval
 from ..recommender.estimator import Recommender
 
 #: Models by the names that rows of a table use.
 MODELS: dict[str, Callable[..., Any]] = {
     "AutoRec": Recommender,
+    "BayesianMF": BayesianMF,
     "BiasedMF": BiasedMF,
     "BiasedMeans": BiasedMeans,
     "Means": Means,
 }
-
-#: Test ratings for each training rating, by a row's `splits`; 1/9 for the random ones.
-TEST_TO_TRAIN = {"u1": 1 / 4, "u1-u5": 1 / 4}
 
 #: The splits of a data set: the train and test ratings of each, by name.
 Splits = Callable[[str], Iterator[tuple[str, Ratings, Ratings]]]
@@ -59,8 +51,8 @@ class Row:
     model : str
         A key of `MODELS`.
     splits : str
-        The data and how they are split: "100k", "1m" (random, nine tenths to train on), "u1" or
-        "u1-u5" (those that come with ML-100K).
+        The data and how they are split: "100k", "1m", "latest-small", "jester", "ciao-dvd"
+        (random, nine tenths to train on), "u1" or "u1-u5" (those that come with ML-100K).
     parameters : mapping
         Of the model.
     candidates : sequence of mapping
@@ -105,26 +97,32 @@ def run(
 
     def model(**parameters: object) -> Any:
         build = MODELS[row.model]
-        common = {"devices": devices, "random_state": seed} if hasattr(build, "devices") else {}
+        common = {"devices": devices, "random_state": seed}
+        taken = inspect.signature(build).parameters
+        common = {name: value for name, value in common.items() if name in taken}
         return build(**{**row.parameters, **common, **parameters})
 
     has_epochs = hasattr(model(), "num_epochs")
+    # Nets that differ in their seed alone need not be chosen one by one.
+    one = {"members": 1} if "members" in row.parameters else {}
     trials: list[dict[str, Any]] = []
     if len(row.candidates) > 1 or (has_epochs and row.choose_epoch):
         fitting, validation = random_split(train, 0.1, seed=1000 + seed)
         for candidate in row.candidates:
-            trial = model(**candidate)
+            trial = model(**candidate, **one)
             chosen = dict(candidate)
             if has_epochs and row.choose_epoch:
                 trial.fit(fitting, validation=validation)
-                chosen["num_epochs"] = trial.history_.best.epoch
+                # An AutoRec of both views has more that was chosen than its epochs.
+                more = {"num_epochs": trial.history_.best.epoch}
+                chosen.update(getattr(trial, "chosen_", more))
             else:
                 trial.fit(fitting)
             rmse = accuracy(trial.predict(*validation.pairs()), validation.values).rmse
             trials.append({"parameters": chosen, "validation_rmse": rmse})
     best = min(trials, key=lambda each: each["validation_rmse"])["parameters"] if trials else {}
     # Nothing is held out any more by which to stop early.
-    final = model(**best, **({"patience": None} if has_epochs else {})).fit(train)
+    final = model(**{**best, **({"patience": None} if has_epochs else {})}).fit(train)
     return {
         "trials": trials,
         "chosen": best,
@@ -170,15 +168,15 @@ def reproduce(
     for number, (table, row, seed, name, train, test) in enumerate(todo):
         if progress is not None:
             progress(f"{table}: {row.name}, {name}", number, len(todo))
-        path = folder / table / _file(row, name)
+        path = folder / table / file_name(row, name)
         task = {
-            "row": json.loads(json.dumps(asdict(row))),
+            "row": as_saved(row),
             "split": name,
             "seed": seed,
             "sha256_train": train.checksum(),
             "sha256_test": test.checksum(),
         }
-        if task.items() <= _read(path).items():
+        if task.items() <= read_result(path).items():
             continue
         result = {**task, **run(row, train, test, seed, devices), "versions": versions()}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,50 +187,16 @@ def reproduce(
         progress("done", len(todo), len(todo))
 
 
-def movielens_splits(sources: Mapping[str, Path | None], count: int = 5) -> Splits:
-    """Return the splits that rows name, of MovieLens releases.
-
-    Parameters
-    ----------
-    sources : mapping of str to path or None
-        For "100k" and "1m" the release's folder or zip, or a file of its ratings; None for the
-        cache, else a download.
-    count : int
-        Random splits of each data set; they have the seeds 0, 1, ...
-    """
-
-    def load(name: str) -> Ratings:
-        source = sources.get(name)
-        if source is not None and source.is_file() and source.suffix != ".zip":
-            return read_ratings(source)
-        return load_movielens(name, source)
-
-    def splits(name: str) -> Iterator[tuple[str, Ratings, Ratings]]:
-        if name in RELEASES:
-            ratings = load(name)
-            for seed in range(count):
-                yield f"{name}-{seed}", *random_split(ratings, 0.1, seed)
-            return
-        folder = fetch("100k", sources.get("100k"))
-        for fold in ["u1"] if name == "u1" else ["u1", "u2", "u3", "u4", "u5"]:
-            files = [folder / f"{fold}.base", folder / f"{fold}.test"]
-            missing = [file.name for file in files if not file.is_file()]
-            if missing:
-                raise DataUnavailableError(
-                    f"{folder} has no {missing[0]}, as the copy in a wheel has only the ratings; "
-                    "name the release of GroupLens with --ml-100k."
-                )
-            yield fold, *given_split(*map(read_ratings, files))
-
-    return splits
-
-
 def quick(tables: Mapping[str, Sequence[Row]]) -> dict[str, tuple[Row, ...]]:
     """Return the tables with two epochs a run and one candidate, to see that all works."""
 
     def short(row: Row) -> dict[str, object]:
-        epochs = {"num_epochs": 2} if hasattr(MODELS[row.model], "num_epochs") else {}
-        return {**epochs, **({"pretrain_epochs": 1} if "pretrain_epochs" in row.parameters else {})}
+        taken = inspect.signature(MODELS[row.model]).parameters
+        few = {"num_epochs": 2, "num_samples": 4}
+        found: dict[str, object] = {name: few[name] for name in few if name in taken}
+        found.update({"pretrain_epochs": 1} if "pretrain_epochs" in row.parameters else {})
+        found.update({"choose_decay": False} if "choose_decay" in row.parameters else {})
+        return found
 
     return {
         table: tuple(
@@ -245,68 +209,6 @@ def quick(tables: Mapping[str, Sequence[Row]]) -> dict[str, tuple[Row, ...]]:
         )
         for table, rows in tables.items()
     }
-
-
-def summarise(folder: Path, tables: Mapping[str, Sequence[Row]]) -> dict[str, pd.DataFrame]:
-    """Read what `reproduce` left.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        For each table a line for each row that has results: "model", "rmse" (the mean over its
-        splits), "interval" (half the width of the 95 % confidence interval, see
-        `corrected_interval`; NaN for one split), "splits" (their number) and "published".
-    """
-    found = {}
-    for table, rows in tables.items():
-        results = {path.name: _read(path) for path in sorted((folder / table).glob("*.json"))}
-        lines = []
-        for row in rows:
-            known = json.loads(json.dumps(asdict(row)))
-            scores = [
-                result["rmse"]
-                for name, result in results.items()
-                # What bears another name is a copy, or was never finished.
-                if result.get("row") == known and name == _file(row, str(result.get("split")))
-            ]
-            if not scores:
-                continue
-            interval = corrected_interval(scores, TEST_TO_TRAIN.get(row.splits, 1 / 9))
-            lines.append([row.name, interval.mean, interval.half_width, len(scores), row.published])
-        columns = ["model", "rmse", "interval", "splits", "published"]
-        found[table] = pd.DataFrame(lines, columns=columns)
-    return found
-
-
-def markdown(summary: Mapping[str, pd.DataFrame], tried: Mapping[str, str] | None = None) -> str:
-    """Return what `summarise` found as Markdown, a table each, and below it what is not reached.
-
-    Parameters
-    ----------
-    summary : mapping of str to DataFrame
-    tried : mapping of str to str, optional
-        By table, what was tried to reach published figures that are not.
-    """
-    lines = []
-    for table, frame in summary.items():
-        lines += [f"### {table}", "", "| model | test RMSE | splits | published |"]
-        lines.append("|:--|--:|--:|:--|")
-        missed = []
-        for each in frame.itertuples():
-            interval = "" if math.isnan(each.interval) else f" ± {each.interval:.4f}"
-            lines.append(
-                f"| {each.model} | {each.rmse:.4f}{interval} | {each.splits} | {each.published} |"
-            )
-            figure = float(each.published.partition(",")[0] or math.inf)
-            if each.rmse > figure:
-                missed.append(f"{each.model} (by {each.rmse - figure:.4f})")
-        lines.append("")
-        if missed:
-            lines += [
-                f"Not reached: {'; '.join(missed)}. {(tried or {}).get(table, '')}".strip(),
-                "",
-            ]
-    return "\n".join(lines)
 
 
 def write(path: Path, content: Callable[[Path], object]) -> None:
@@ -330,11 +232,18 @@ def _write_json(result: Mapping[str, object], path: Path) -> None:
     path.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def _file(row: Row, split: str) -> str:
+def as_saved(row: Row) -> dict[str, Any]:
+    """Return a row as the file of a result has it."""
+    saved: dict[str, Any] = json.loads(json.dumps(asdict(row)))
+    return saved
+
+
+def file_name(row: Row, split: str) -> str:
+    """Return the name of the file of a row's result on a split."""
     return f"{_slug(row.name)}-{_slug(split)}.json"
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_result(path: Path) -> dict[str, Any]:
     """Return a result, empty where there is none that can be read."""
     try:
         found = json.loads(path.read_text())

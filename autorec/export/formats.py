@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 
 from .._mxnet import Array, from_any_thread, gluon, mx, npx
 from .._output import replaced, usable_folder
-from ..data.scaling import DAMPING, Scaling
+from ..data.scaling import Scaling
 from ..errors import AutorecError, ConfigurationError, RatingsError
 from ..evaluation.ensemble import Member
 from .layers import Formula, formula
@@ -237,7 +237,7 @@ def _plain(kind: str, id_: object) -> int | float | str:
 def _numbers(scaling: Scaling) -> dict[str, Any]:
     return {
         "mean": scaling.mean,
-        "damping": DAMPING,
+        "damping": scaling.damping,
         "in": list(scaling.going_in),
         "out": list(scaling.coming_out),
     }
@@ -294,7 +294,7 @@ def _symbol(model: Formula) -> Any:
         if scaling.biased:
             columns = variable("column_biases")
             rest = (x - scaling.mean - columns) * rated
-            biases = np_.sum(rest, axis=1, keepdims=True) / (counts + DAMPING) + columns
+            biases = np_.sum(rest, axis=1, keepdims=True) / (counts + scaling.damping) + columns
         offset, by_biases, spread, shift = scaling.going_in
         x = ((x - offset - (biases if by_biases else 0.0)) / spread + shift) * rated
     if model.typical_count is not None:

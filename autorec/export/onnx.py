@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.scaling import DAMPING
 from ..errors import ConfigurationError
 from .layers import Formula
 
@@ -123,7 +122,7 @@ def _graph(onnx: ModuleType, formula: Formula) -> Any:
             columns = constant("column_biases", scaling.column_biases)
             rest = add("Sub", add("Sub", x, constant("mean", scaling.mean)), columns)
             sums = add("ReduceSum", add("Mul", rest, rated), axes=[1], keepdims=1)
-            rows = add("Div", sums, add("Add", counts, constant("damping", DAMPING)))
+            rows = add("Div", sums, add("Add", counts, constant("damping", scaling.damping)))
             biases = add("Add", rows, columns)
         offset, by_biases, spread, shift = scaling.going_in
         x = add("Sub", x, constant("offset_in", offset))

@@ -13,7 +13,8 @@ from scipy.sparse import csr_matrix
 from .._mxnet import mx
 from .._mxnet import np as mxnp
 from ..compute.devices import contexts
-from ..data.interactions import Interactions, View
+from ..data import View
+from ..data.interactions import Interactions
 from ..data.ratings import Ratings
 from ..distributed.columns import Columns, collected, in_blocks, owners
 from ..distributed.workers import Workers

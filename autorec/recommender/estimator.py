@@ -19,9 +19,10 @@ from .._arrays import Floats, Integers
 from .._bounds import real, whole
 from .._fitted import Fitted
 from .._mxnet import from_any_thread, numpy_semantics
+from .._terminal import counted
 from ..compute.devices import contexts
-from ..data import ids
-from ..data.interactions import Interactions, View, rows_of
+from ..data import View, ids
+from ..data.interactions import Interactions, rows_of
 from ..data.ratings import Nonpositive, Ratings
 from ..data.reading import as_ratings
 from ..distributed.roles import Parallel
@@ -193,8 +194,9 @@ class Recommender(Fitted):
         if "members_" not in vars(self):
             return f"Recommender({chosen})"
         return (
-            f"<Recommender({chosen}) fitted to {len(self.ratings_):,} ratings of "
-            f"{self.ratings_.num_items:,} items by {self.ratings_.num_users:,} users>"
+            f"<Recommender({chosen}) fitted to {counted(len(self.ratings_), 'rating')} of "
+            f"{counted(self.ratings_.num_items, 'item')} by "
+            f"{counted(self.ratings_.num_users, 'user')}>"
         )
 
     @numpy_semantics()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
 from .._mxnet import mx
 from ..compute.devices import contexts
+from ..data import View
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
 from ..data.scaling import Scaling
@@ -25,6 +26,13 @@ from ..training.loop import fit
 from ..training.pretraining import pretrain
 from .by_columns import train_by_columns
 from .presets import Parameters
+
+#: The validation and the test part of one view.
+Parts = tuple[Optional[Interactions], Optional[Interactions]]
+
+#: Doublings or halvings of the weight decay, at most, and the share by which each has to lower the
+#: validation RMSE for there to be another.
+MOST_STEPS, LEAST_GAIN = 8, 1e-4
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ def _learn_by_columns(
 
     parts = {"train": ratings, "validation": validation, "test": test}
     found, scale, member, history = train_by_columns(parameters, parts, how, build)
-    chosen = {} if validation is None else _choice(parameters, [history], None)
+    chosen = {} if validation is None else _choice(parameters, [history], None, {})
     return Learned(found, scale, (member,), (history,), chosen)
 
 
@@ -129,15 +137,26 @@ def _train(
     scale = float(np.min(ratings.values)), float(np.max(ratings.values))
     runs = [(view, n) for view in parameters.views for n in range(parameters.members)]
     members, histories = [], []
+    decays: dict[View, float] = {}
     for view, n in runs:
         train = Interactions.from_ratings(ratings, view)
-        held_out = [
-            None if part is None else Interactions.from_ratings(part, view)
-            for part in (validation, test)
-        ]
+        held_out: Parts = (
+            None if validation is None else Interactions.from_ratings(validation, view),
+            None if test is None else Interactions.from_ratings(test, view),
+        )
         own = replace(parameters.of_view(view), random_state=parameters.random_state + n)
+        own = replace(own, weight_decay=decays.get(view, own.weight_decay))
         alone = how if len(runs) == 1 else how.part(f"{view}-{n}")
-        net, history = _train_net(own, train, held_out[0], held_out[1], scale, alone)
+
+        def run(
+            own: Parameters, how: Fitting, train: Interactions = train, parts: Parts = held_out
+        ) -> tuple[AutoRec, History]:
+            return _train_net(own, train, *parts, scale, how)
+
+        if parameters.choose_decay and validation is not None and view not in decays:
+            decays[view], net, history = _decay_chosen(own, alone, run)
+        else:
+            net, history = run(own, alone)
         members.append(Member(net, train, 1 / parameters.members))
         histories.append(history)
     weight = parameters.user_weight
@@ -147,18 +166,50 @@ def _train(
     shares = {"item": 1 - (weight or 0.0), "user": weight or 0.0}
     if parameters.view == "both":
         members = [replace(each, weight=each.weight * shares[each.inputs.view]) for each in members]
-    chosen = {} if validation is None else _choice(parameters, histories, weight)
+    chosen = {} if validation is None else _choice(parameters, histories, weight, decays)
     return Learned(ratings, scale, tuple(members), tuple(histories), chosen)
 
 
+def _decay_chosen(
+    parameters: Parameters,
+    how: Fitting,
+    run: Callable[[Parameters, Fitting], tuple[AutoRec, History]],
+) -> tuple[float, AutoRec, History]:
+    """Double the weight decay while that helps, or else halve it; return the best and its run."""
+
+    def tried(decay: float) -> tuple[float, AutoRec, History]:
+        net, history = run(replace(parameters, weight_decay=decay), how.part(f"decay-{decay:.3g}"))
+        return decay, net, history
+
+    def rmse(found: tuple[float, AutoRec, History]) -> float:
+        return found[2].best.validation_rmse or 0.0
+
+    best = first = tried(parameters.weight_decay)
+    for factor in (2.0, 0.5):
+        for _ in range(MOST_STEPS):
+            other = tried(factor * best[0])
+            if not rmse(other) < (1 - LEAST_GAIN) * rmse(best):
+                break
+            best = other
+        if best is not first:
+            break
+    return best
+
+
 def _choice(
-    parameters: Parameters, histories: list[History], weight: float | None
+    parameters: Parameters,
+    histories: list[History],
+    weight: float | None,
+    decays: Mapping[View, float],
 ) -> dict[str, Any]:
     """Return what the validation ratings chose; the epochs are those of each view's first net."""
     epochs = [each.best.epoch for each in histories[:: parameters.members]]
     chosen: dict[str, Any] = {"num_epochs": epochs[0], "patience": None, "holdout": 0.0}
+    if decays:
+        chosen.update(choose_decay=False, weight_decay=decays[parameters.views[0]])
     if parameters.view == "both":
         own = {**(parameters.user_view or {}), "num_epochs": epochs[1], "patience": None}
+        own.update({"weight_decay": decays["user"]} if decays else {})
         chosen.update(user_view=own, user_weight=weight)
     return chosen
 

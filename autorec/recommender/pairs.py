@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from .._terminal import counted
 from ..data.ratings import Nonpositive, Ratings
 from ..errors import RatingsError
 
@@ -53,7 +54,10 @@ def rated_pairs(pairs: object, values: object, nonpositive: Nonpositive) -> Rati
     users, items = (pd.Series(np.asarray(each)) for each in split_pairs(pairs))
     ratings = pd.Series(np.asarray(values))
     if len(ratings) != len(users):
-        raise RatingsError(f"{len(users)} pairs cannot have {len(ratings)} ratings; give as many.")
+        raise RatingsError(
+            f"{counted(len(users), 'pair')} cannot have {counted(len(ratings), 'rating')}; "
+            "give as many."
+        )
     frame = pd.DataFrame({"user": users, "item": items, "rating": ratings})
     return Ratings.from_frame(frame, nonpositive=nonpositive)
 

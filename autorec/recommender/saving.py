@@ -18,9 +18,10 @@ from .._storage.folders import MODEL, check_place, locked, read_folder, write_fo
 from .._storage.npz import stored_arrays, write_npz
 from .._storage.params import StoredParameter, stored_params, write_params
 from ..compute.devices import contexts
+from ..data import RatingsIn, RatingsOut
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
-from ..data.scaling import RatingsIn, RatingsOut, Scaling
+from ..data.scaling import Scaling
 from ..errors import ConfigurationError, ModelError
 from ..evaluation.ensemble import Member
 from ..training.history import History
@@ -33,7 +34,8 @@ _WRONG = LookupError, TypeError, ValueError, AttributeError, OverflowError, Recu
 #: How long a save waits for another one to the same folder.
 _PATIENCE = 60.0
 #: What a scaling is besides two parameters: numbers, and arrays that are among the weights.
-_SCALING, _COLUMNS = ("mean", "spread", "residual_spread"), ("column_biases", "rated_columns")
+_SCALING = "mean", "spread", "residual_spread", "damping"
+_COLUMNS = "column_biases", "rated_columns"
 
 
 @from_any_thread
@@ -289,11 +291,14 @@ def _scaling(own: Parameters, numbers: Any, weights: Mapping[str, Any]) -> Scali
     found = {name: _number(numbers[name]) for name in _SCALING}
     if found["spread"] <= 0 or found["residual_spread"] <= 0:
         raise ValueError("a spread is not above 0")
+    if found["damping"] < 0:
+        raise ValueError("a damping is below 0")
     columns = {name: weights[f"scaling.{name}"].read() for name in _COLUMNS}
     if not all(np.isfinite(each).all() for each in columns.values()):
         raise ValueError("a bias is no finite number")
     kinds: tuple[RatingsIn, RatingsOut] = own.ratings_in, own.ratings_out
-    return Scaling(*kinds, found["mean"], found["spread"], found["residual_spread"], **columns)
+    places = found["mean"], found["spread"], found["residual_spread"], found["damping"]
+    return Scaling(*kinds, *places, **columns)
 
 
 def _number(value: object) -> float:

@@ -29,8 +29,10 @@ from .._storage.folders import (
 )
 from .._storage.npz import stored_arrays, write_npz
 from .._storage.state import State, packed, unpacked
+from .._terminal import counted
 from ..errors import ConfigurationError, DataCorruptError, TrainingError
 from .history import History
+from .settings import Settings
 
 #: In a folder of checkpoints, where workers that own columns leave their parts.
 PARTS = "columns"
@@ -116,12 +118,14 @@ class Checkpoint:
         wanted = _plain(settings)
         names = [*self.settings, *(name for name in wanted if name not in self.settings)]
         with trusting(self.path):
+            # A setting that came later than the checkpoint was what is its default.
+            made = {**_plain(vars(Settings())), **self.settings}
             differing = [
                 f"other {name}"
                 if name.endswith("ratings")
-                else f"{name} {self.settings.get(name)!s:.200}, not {wanted.get(name)}"
+                else f"{name} {made.get(name)!s:.200}, not {wanted.get(name)}"
                 for name in names
-                if self.settings.get(name) != wanted.get(name)
+                if made.get(name) != wanted.get(name)
             ]
         if differing:
             raise ConfigurationError(
@@ -130,7 +134,8 @@ class Checkpoint:
             )
         if self.epoch > num_epochs:
             raise ConfigurationError(
-                f"{self.path} is past {num_epochs} epochs; ask for {self.epoch} at least."
+                f"{self.path} is past {counted(num_epochs, 'epoch')}; ask for "
+                f"{self.epoch} at least."
             )
 
 

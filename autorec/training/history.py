@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from ..errors import TrainingError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from .._mxnet import Array
 
 
@@ -86,6 +86,8 @@ class History:
 
     def frame(self) -> pd.DataFrame:
         """Return a table with one row an epoch."""
+        import pandas as pd
+
         return pd.DataFrame([asdict(epoch) for epoch in self.epochs])
 
 

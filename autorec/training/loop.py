@@ -135,13 +135,19 @@ def fit(
     """
     settings = replace(settings or Settings(), **changes)
     workers, contexts = workers or Workers(), list(contexts or try_all_gpus())
-    _check(
-        settings, train if columns is None else columns, clip, cold, checkpoints, resume, workers
-    )
+    whole = train if columns is None else columns
+    _check(settings, whole, clip, cold, checkpoints, resume, workers)
     if columns is not None:
         check_columns(settings, net, columns, contexts)
         settings = replace(settings, compute="sparse")
-    settings = replace(settings, compute=_chosen(settings, net, train, contexts))
+    settings = replace(
+        settings,
+        compute=_chosen(settings, net, train, contexts),
+        batch_size=_batch_size(settings, whole),
+        steps_per_epoch=None,
+        weight_decay=settings.weight_decay * (len(whole) / 1e5) ** settings.decay_growth,
+        decay_growth=0.0,
+    )
     init = init or mx.init.Normal(0.01)
     more: dict[str, object] = {"clip": clip, "cold": cold, "seed": seed}
 
@@ -207,6 +213,12 @@ def fit(
     if workers.count > 1 and columns is None:
         init_kvstore(steps.trainer)
     return run_epochs(run)
+
+
+def _batch_size(settings: Settings, train: Extent) -> int:
+    if settings.steps_per_epoch is None:
+        return settings.batch_size
+    return math.ceil(len(train.rated_rows()) / settings.steps_per_epoch)
 
 
 def run_epochs(run: Run) -> History:

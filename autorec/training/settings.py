@@ -72,6 +72,9 @@ class Settings:
     ----------
     num_epochs, batch_size : int
         Passes over the rows, and rows per step; the last step of a pass may have fewer.
+    steps_per_epoch : int, optional
+        Steps of a pass, in place of `batch_size`: a table of a hundred rows then gets as many as
+        one of a hundred thousand.
     loss : {"mean", "sum", "rating", "total"}
         Each counts only the rated cells of a row, and they differ in what they divide by: "mean"
         is the section's, half the sum of squared errors over the number of all the row's cells,
@@ -89,6 +92,10 @@ class Settings:
         paper's λ is in the notes of `fit`. With the loss "total" it is λ itself, and with "rating"
         λ for each rating: either means the same for any number of rows and, beside a `Scaling`,
         for any unit of the ratings.
+    decay_growth : float
+        With n training ratings the weight decay is ``weight_decay * (n / 100,000) **
+        decay_growth``: with the loss "total", 0 is one λ for any number of ratings and 1 one for
+        each rating.
     decay_biases : bool
         Whether biases decay too, as in the section, or only the weight matrices, as in the paper.
     decay_power : float
@@ -115,6 +122,9 @@ class Settings:
         25, "Passes over the training ratings.", flag="--epochs", least=1, fingerprint=False
     )
     batch_size: int = setting(256, "Rows per step.", least=1)
+    steps_per_epoch: Optional[int] = setting(
+        None, "Steps of an epoch, whatever the number of rows; none for --batch-size.", least=1
+    )
     loss: Loss = setting(
         "mean",
         "Squared errors at the rated cells of a row: half their sum over all its cells, as the "
@@ -127,6 +137,9 @@ class Settings:
         1.0, "The learning rate's factor after each epoch.", flag="--lr-decay", least=0
     )
     weight_decay: float = setting(1e-5, "Weight decay.", flag="--wd", least=0)
+    decay_growth: float = setting(
+        0.0, "More weight decay for more ratings: times (ratings / 100,000) to this power."
+    )
     decay_biases: bool = setting(True, "Decay biases too, or only the weight matrices.")
     decay_power: float = setting(
         0.0, "More decay for frequent columns: times (count / mean) to this power.", least=0

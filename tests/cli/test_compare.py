@@ -65,7 +65,7 @@ def test_in_a_pipe_it_is_markdown_and_files_have_the_same(run, tmp_path, ratings
     assert out.endswith(text)
     assert "### films: 4 folds" in text
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
-    assert "Comparing: 100%" in err
+    assert "Comparing 12/12, biased-means" in err
 
 
 @pytest.mark.parametrize("columns", [80, 160])

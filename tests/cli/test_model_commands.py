@@ -3,14 +3,18 @@
 import io
 import json
 import sys
+from dataclasses import replace
 
 import numpy
 import pandas as pd
 import pytest
+from support import ROUNDING
 
 from autorec import Recommender
 from autorec.cli import app as cli
 from autorec.cli import model as model_commands
+from autorec.data.movielens.releases import RELEASES
+from autorec.data.movielens.tables import read_titles_file
 
 
 def table() -> pd.DataFrame:
@@ -129,6 +133,120 @@ def test_inspect(run):
     assert code == 0
     assert (found["users"], found["num_hidden"]) == ("20", "4")
     assert "mxnet version" in found
+    # Trained on its own, it has neither.
+    assert not {"validation RMSE", "test RMSE"} & set(found.index)
+
+
+def facts(run, *arguments):
+    """Inspect a model; return what it says, as JSON has it."""
+    code, out, err = run("inspect", *arguments, "--format", "json")
+    assert (code, err) == (0, "")
+    return {line["what"]: line["value"] for line in map(json.loads, out.splitlines())}
+
+
+@pytest.mark.parametrize("more", [[], ["--view", "both", "--user-weight", 0.25]])
+def test_inspect_says_the_test_rmse_and_the_settings(run, place, more):
+    output = f"inspected {len(more)}"
+    code, _, err = run(
+        "train", "--ratings", "test.csv", "--hidden", 3, "--epochs", 2, "--validation-ratio", 0.2,
+        "--preset", "paper", "--devices", "cpu", "--output", output, *more,
+    )  # fmt: skip
+    assert code == 0, err
+    found = facts(run, output)
+    metrics = json.loads((place / output / "metrics.json").read_text())
+    assert found["test RMSE"] == pytest.approx(metrics["test_rmse"], rel=ROUNDING)
+    assert found["validation RMSE"] > 0
+    wanted = Recommender.load(place / output / "model").get_params()
+    assert {name: found[name] for name in wanted} == wanted
+    assert facts(run, f"{output}/model") == found
+    # Metrics of another run are not this model's.
+    metrics["sha256_train"] = "another"
+    (place / output / "metrics.json").write_text(json.dumps(metrics))
+    assert ("test RMSE" in facts(run, output)) == (not more)
+    _, out, _ = run("inspect", output, "--format", "table")
+    assert "None" not in out
+    assert "True" not in out
+
+
+@pytest.fixture
+def release(place, monkeypatch, cache):
+    """MovieLens-100K, made up, in the cache, with titles; and a run on it."""
+    folder = cache / "ml-100k"
+    folder.mkdir(parents=True)
+    rows = table()
+    rows["item"] = rows["item"].str.extract(r"(\d+)").astype(int) + 1
+    text = rows.to_csv(sep="\t", header=False, index=False)
+    (folder / "u.data").write_text(text)
+    (folder / "u.item").write_text("".join(f"{i}|Film {i} (1995)|\n" for i in range(1, 31)))
+    monkeypatch.setitem(RELEASES, "100k", replace(RELEASES["100k"], sha1=None))
+    return folder
+
+
+def titles_of(out):
+    return [row["title"] for row in map(json.loads, out.splitlines())]
+
+
+def test_titles_of_the_release_that_a_model_is_of_need_not_be_named(
+    run, release, tmp_path, monkeypatch
+):
+    train = "train", "--hidden", 3, "--epochs", 1, "--devices", "cpu", "--quiet", "--output"
+    assert run(*train, tmp_path / "cached")[0] == 0
+    moved = release.rename(tmp_path / "elsewhere")
+    assert run(*train, tmp_path / "own", "--data", moved)[0] == 0
+    recommend = "-k", 2, "--format", "json"
+    own = run("recommend", tmp_path / "own", "--user", 3, *recommend)
+    assert own[0] == 0
+    assert all(title.startswith("Film ") for title in titles_of(own[1]))
+    # Where the release is not on this machine any more, nothing is fetched, and nothing said.
+    code, out, err = run("recommend", tmp_path / "cached", "--user", 3, *recommend)
+    assert (code, err, "title" in out) == (0, "", False)
+    moved.rename(release)
+    for command in (("recommend", "--user", 3), ("similar", "--item", 3)):
+        for folder in ("cached", "cached/model"):
+            code, out, err = run(command[0], tmp_path / folder, *command[1:], *recommend)
+            assert (code, err) == (0, "")
+            assert all(title.startswith("Film ") for title in titles_of(out))
+    # A damaged file of titles is no reason not to recommend.
+    (release / "u.item").write_text("no title\n")
+    code, out, err = run("recommend", tmp_path / "cached", "--user", 3, *recommend)
+    assert (code, "title" in out) == (0, False)
+    assert "no item id and title; titles are left out" in err
+
+
+STRANGE = [
+    "[",
+    "[1]",
+    '{"config": 3}',
+    '{"config": {"dataset": [1]}}',
+    '{"config": {"dataset": "100k", "data": "nowhere"}}',
+]
+
+
+@pytest.mark.parametrize("metrics", STRANGE)
+def test_metrics_of_a_stranger_are_no_hindrance(run, place, cache, metrics):
+    (place / "run" / "metrics.json").write_text(metrics)
+    try:
+        code, out, err = run("recommend", "run", "--user", 3, "-k", 2)
+    finally:
+        (place / "run" / "metrics.json").unlink()
+    assert (code, err) == (0, "")
+    assert out.startswith("user,rank,item,rating\n")
+
+
+def test_the_file_of_titles_that_is_named_is_the_one_that_is_read(run, place, tmp_path):
+    (tmp_path / "u.item").write_text("1|From u.item (1995)|\n")
+    (tmp_path / "movies.csv").write_text('movieId,title,genres\nfilm [2],"Own, the",x\n')
+    (tmp_path / "movies.dat").write_text("1::From movies.dat (1995)::x\n")
+    similar = "similar", "run", "--item", "film [1]", "-k", 30, "--format", "csv", "--titles"
+    code, out, err = run(*similar, tmp_path / "movies.csv")
+    assert (code, err) == (0, "")
+    found = pd.read_csv(io.StringIO(out))["title"].dropna()
+    assert found.tolist() == ["Own, the"]
+    for name in ("u.item", "movies.dat"):
+        assert read_titles_file(tmp_path / name)[1] == f"From {name} (1995)"
+    code, _, err = run(*similar, tmp_path / "none" / "u.item")
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "u.item does not exist; name a file of titles" in err
 
 
 @pytest.mark.parametrize(

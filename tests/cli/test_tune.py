@@ -112,7 +112,8 @@ def test_a_search_is_resumed_with_its_own_options(run, tmp_path, ratings_file, m
     assert (code, "has no search of autorec tune to go on with" in err) == (2, True)
 
 
-def test_ctrl_c_says_how_to_go_on(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("so_far", "said"), [(0, "0 trials"), (2, "2 trials, best")])
+def test_ctrl_c_says_how_to_go_on(run, tmp_path, monkeypatch, so_far, said):
     from autorec.choosing import search
 
     tune = search.tune
@@ -120,7 +121,7 @@ def test_ctrl_c_says_how_to_go_on(run, tmp_path, monkeypatch):
     def stopped(*arguments, on_progress, **options):
         def stop(progress):
             on_progress(progress)
-            if progress.trials == 2:
+            if progress.trials == so_far:
                 raise KeyboardInterrupt
 
         return tune(*arguments, on_progress=stop, **options)
@@ -131,9 +132,11 @@ def test_ctrl_c_says_how_to_go_on(run, tmp_path, monkeypatch):
         "tune", "--ratings", "films.csv", *QUICK, "--output", "my search", "--trials", 9
     )
     assert code == 130
-    assert "autorec: stopped after 2 trials" in err
+    assert f"autorec: stopped after {said}" in err
     assert "to go on: autorec tune --resume 'my search'" in err
-    assert (tmp_path / "my search" / "settings.json").is_file()
+    assert (tmp_path / "my search" / "settings.json").is_file() == (so_far > 0)
+    monkeypatch.setattr(search, "tune", tune)
+    assert run("tune", "--resume", "my search", "--trials", 3)[0] == 0
 
 
 @pytest.mark.parametrize(

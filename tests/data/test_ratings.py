@@ -154,7 +154,7 @@ def test_a_long_files_ids_are_of_one_type(tmp_path, last):
 def test_repeated_ratings_keep_the_last_on_request(tmp_path):
     path = tmp_path / "ratings.csv"
     path.write_text("1,2,3\n2,2,3\n1,2,4\n")
-    with pytest.warns(UserWarning, match="1 of 3 ratings were dropped"):
+    with pytest.warns(UserWarning, match="Dropped 1 of 3 ratings"):
         ratings = read_ratings(path, duplicates="last")
     assert ratings.values.tolist() == [3.0, 4.0]
     with pytest.raises(RatingsError, match="'error' or 'last'"):

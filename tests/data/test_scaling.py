@@ -23,7 +23,7 @@ from autorec import (
 )
 from autorec._mxnet import mx
 from autorec.data.biases import biased_means
-from autorec.data.scaling import DAMPING, SHIFT, Scaling
+from autorec.data.scaling import SHIFT, Scaling
 from autorec.errors import RatingsError
 
 SMALL = {
@@ -116,9 +116,10 @@ def test_predictions_are_those_of_numpy(ratings_in, ratings_out, view, compute, 
     rated = ~numpy.isnan(matrix)
     mean = numpy.nanmean(matrix)
     b, c = numpy.zeros((len(matrix), 1)), numpy.zeros((1, matrix.shape[1]))
+    of_rows, of_columns = (2, 5) if view == "item" else (5, 2)
     for _ in range(10):
-        c = numpy.nansum(matrix - mean - b, 0, keepdims=True) / (rated.sum(0) + DAMPING)
-        b = numpy.nansum(matrix - mean - c, 1, keepdims=True) / (rated.sum(1)[:, None] + DAMPING)
+        c = numpy.nansum(matrix - mean - b, 0, keepdims=True) / (rated.sum(0) + of_columns)
+        b = numpy.nansum(matrix - mean - c, 1, keepdims=True) / (rated.sum(1)[:, None] + of_rows)
     residual = numpy.nanstd(matrix - mean - b - c)
     x = {
         "raw": matrix,
@@ -157,9 +158,9 @@ def test_cold_pairs_are_predicted_by_what_is_known(view, rng):
     for _ in range(10):
         sides = [(b, c, part.items, part.users), (c, b, part.users, part.items)]
         for own, other, codes, others in sides if view == "user" else sides[::-1]:
-            rest = values - mean - other[others]
-            size = len(own)
-            own[:] = numpy.bincount(codes, rest, size) / (numpy.bincount(codes, minlength=size) + 5)
+            rest, size = values - mean - other[others], len(own)
+            counts = numpy.bincount(codes, minlength=size) + (2 if own is b else 5)
+            own[:] = numpy.bincount(codes, rest, size) / counts
     pairs = [4, 3, 4], [2, 9, 9]
     expected = [mean + b[2], mean + c[3], mean]
     numpy.testing.assert_allclose(model.predict(*pairs), expected, atol=1e-4)
@@ -282,6 +283,6 @@ def test_rare_columns_are_not_overfitted(view, rng):
     unit = {"ratings_in": "shifted", "ratings_out": "biases", "normalise": True, "view": view}
     quick = {**SMALL, **unit, "init_sigma": 0.01, "weight_decay": 3e-3, "decay_biases": True}
     model = Recommender(**{**quick, "num_hidden": 200, "learning_rate": 0.003}).fit(train)
-    means = BiasedMeans(5.0, 5.0, 10).fit(train).predict(*test.pairs())
+    means = BiasedMeans().fit(train).predict(*test.pairs())
     found = accuracy(model.predict(*test.pairs()), test.values).rmse
     assert found < 1.02 * accuracy(means, test.values).rmse

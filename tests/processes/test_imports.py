@@ -60,12 +60,7 @@ def test_mxnet_is_told_of_all_processors_unless_another_number_is_given(
 def test_kernels_take_as_many_threads_as_mxnet(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    done = run_python(
-        "import numba\nimport numpy as np\nfrom autorec.compute.kernels import product\n"
-        "none, one = np.zeros(2, np.int32), np.zeros((1, 1), np.float32)\n"
-        "product(none, none[:0], np.zeros(0, np.float32), one, one.copy())\n"
-        "print(numba.get_num_threads())"
-    )
+    done = run_python("from autorec.compute import kernels\nprint(kernels.THREADS)\n")
     assert done.stdout.split() == ["1"], done.stderr
 
 
@@ -107,3 +102,32 @@ def test_any_other_failure_of_the_import(source: str, reason: str, tmp_path: Pat
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"MXNet is installed but cannot be imported ({reason}")
     assert done.stdout.count("\n") == 1
+
+
+def test_importing_autorec_imports_no_other_package() -> None:
+    done = run_python(
+        "import sys; before = set(sys.modules)\n"
+        "import autorec\n"
+        "new = [sys.modules[name] for name in set(sys.modules) - before]\n"
+        "print(*[each for each in new if 'site-packages' in str(getattr(each, '__file__', ''))])"
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stdout + done.stderr
+
+
+def test_help_imports_nothing_that_takes_long() -> None:
+    """The help of every command, one after the other; what it needs NumPy for is the numbers."""
+    done = run_python(
+        "import io, sys, warnings\n"
+        "warnings.simplefilter('ignore')\n"  # Typer's own
+        "from autorec.cli.app import app, run\n"
+        "names = [command.name for command in app.registered_commands]\n"
+        "sys.stdout, helps = io.StringIO(), 0\n"
+        "for arguments in [[], *([name] for name in names)]:\n"
+        "    sys.argv = ['autorec', *arguments, '--help']\n"
+        "    try: run()\n"
+        "    except SystemExit as end: helps += end.code == 0\n"
+        "slow = 'pandas scipy mxnet numba sklearn matplotlib optuna'.split()\n"
+        "print(helps - len(names), *(name for name in slow if name in sys.modules),\n"
+        "      file=sys.__stdout__)"
+    )
+    assert done.stdout.split() == ["1"], done.stdout + done.stderr

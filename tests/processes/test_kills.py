@@ -19,7 +19,8 @@ from support.training import VARIANTS, assert_same, trained
 
 from autorec import Recommender
 from autorec._storage.folders import LOCK
-from autorec.experiments.protocol import reproduce, summarise
+from autorec.experiments.protocol import reproduce
+from autorec.experiments.summary import summarise
 from autorec.training.checkpoints import Checkpoints
 
 # Trains, and kills itself: after epoch END, or while it writes the fourth checkpoint.
@@ -135,7 +136,7 @@ def test_the_command_is_resumed_by_the_folder_alone(tmp_path, ratings_file, monk
     for arguments, complaint in [
         (["--resume", "run", "--lr", "0.5"], "--resume goes on as the run began; leave out --lr"),
         (["--resume", "run", "--checkpoint-every", "1"], "leave out --checkpoint-every"),
-        (["--resume", "run", "--epochs", "1"], "is past 1 epochs"),
+        (["--resume", "run", "--epochs", "1"], "is past 1 epoch;"),
         (["--resume", "whole"], "whole has no checkpoint of autorec train to go on from"),
     ]:
         capsys.readouterr()

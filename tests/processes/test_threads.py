@@ -336,16 +336,23 @@ def test_asyncio_hands_work_to_threads(known: SimpleNamespace) -> None:
     assert recommended.equals(known.model.recommend())
 
 
-def test_kernels_are_compiled_once_though_threads_come_together() -> None:
+@pytest.mark.parametrize("few", [0, 2_000])
+def test_kernels_are_compiled_once_though_threads_come_together(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("numba")
     from autorec.compute import kernels
+
+    monkeypatch.setattr(kernels, "_FEW", few)  # from how many on threads share a call
 
     matrix = random_matrix(50, 40, 0.2, "csr", numpy.float32, random_state=0)
     weight = numpy.ones((40, 3), dtype=numpy.float32)
 
     @kernels._kernel
-    def doubled(starts: Any, lines: Any, values: Any, of: Any, result: Any) -> None:
-        for number in kernels.prange(len(starts) - 1):
+    def doubled(
+        first: int, end: int, starts: Any, lines: Any, values: Any, of: Any, result: Any
+    ) -> None:
+        for number in range(first, end):
             result[number] = 2 * values[starts[number] : starts[number + 1]].sum()
 
     def call(_: int) -> Any:

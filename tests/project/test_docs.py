@@ -4,12 +4,14 @@ Pages are run from top to bottom, each in a folder of its own, on ratings that a
 stand where MovieLens-100K would.
 """
 
+import ast
 import doctest
 import os
 import re
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pandas as pd
@@ -124,3 +126,16 @@ def test_every_link_to_a_file_leads_to_one():
 def test_what_is_cited_is_this_version():
     citation = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {autorec.__version__}\n" in citation
+
+
+def test_a_page_that_is_not_in_english_says_so():
+    text = (ROOT / "docs" / "conf.py").read_text()
+    languages = ast.literal_eval(re.search(r"^LANGUAGES = (.*)$", text, re.M)[1])
+    editions = {f"notebooks/{path.stem}" for path in (ROOT / "notebooks").glob("*.pt.ipynb")}
+    assert {page for page, language in languages.items() if language == "pt-BR"} == editions
+
+
+def test_every_extra_of_a_user_is_told_of():
+    every = set(metadata("gluon-autorec").get_all("Provides-Extra"))
+    table = set(re.findall(r"^\| `(\w+)` \|", PAGES["start"], re.M))
+    assert table == every - {"bench", "dev", "docs", "test"}

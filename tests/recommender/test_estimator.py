@@ -265,8 +265,8 @@ def test_what_is_not_fitted_says_so(ask):
 @pytest.mark.parametrize(
     ("ask", "complaint"),
     [
-        (lambda model: model.predict(100, ["film 1", "film 2"]), "1 users and 2 items"),
-        (lambda model: model.predict(100, ["film 1"] * 2, "fallback"), "1 users and 2 items"),
+        (lambda model: model.predict(100, ["film 1", "film 2"]), "1 user and 2 items"),
+        (lambda model: model.predict(100, ["film 1"] * 2, "fallback"), "1 user and 2 items"),
         (lambda model: model.predict(numpy.ones((2, 2)), [1]), "A table is no list of users"),
         (lambda model: model.recommend(100, k=2.5), "k must be a whole number, not 2.5"),
         (lambda model: model.recommend(100, k=True), "k must be a whole number"),

@@ -9,9 +9,11 @@ from support import ROUNDING
 from support.command_line import command_line
 
 from autorec import Checkpoints, Ratings, Recommender, accuracy, random_split
+from autorec.choosing.space import BASE, STARTS
 from autorec.errors import ConfigurationError, RatingsError
 from autorec.evaluation.ensemble import best_weight
-from autorec.recommender import fitting
+from autorec.recommender import PRESETS, fitting
+from autorec.training.history import Epoch, History
 
 SMALL = {
     "num_hidden": 5,
@@ -204,7 +206,8 @@ def test_new_users_and_new_items_are_folded_in(unit, rng, tmp_path):
     )
 
 
-@pytest.mark.parametrize("stop", [1, 5, 8, 13, 17])
+# Ten epochs choose, of the item view and of the user view; each of those to all ratings has one.
+@pytest.mark.parametrize("stop", [1, 5, 8, 11, 12])
 def test_a_run_of_both_views_is_resumed_to_the_bit(stop, unit, rng, tmp_path):
     ratings = Ratings.from_frame(table(rng))
     parameters = {**SMALL, **BOTH, **unit, "user_weight": None}
@@ -269,3 +272,69 @@ def test_from_the_shell(rng, tmp_path, monkeypatch, capsys):
     assert (again["test_rmse"], again["nets"]) == (metrics["test_rmse"], metrics["nets"])
     assert command_line(monkeypatch, "--ratings", path, "--user-view", "3") == 2
     assert "--user-view 3 gives no value" in capsys.readouterr().err
+
+
+def test_the_weight_decay_is_doubled_or_halved_while_that_helps(rng, monkeypatch):
+    train, held_out = random_split(Ratings.from_frame(table(rng)), 0.2, 0)
+    net, tried = fitted(train).net_, []
+
+    def scored(parameters, *_):
+        lowest = {"item": 16.0, "user": 0.5}[parameters.view]
+        rmse = 1 + abs(numpy.log2(parameters.weight_decay / lowest))
+        tried.append((parameters.view, parameters.weight_decay))
+        return net, History([Epoch(1, 1.0, rmse, None, 1.0, 1.0, 1.0)])
+
+    monkeypatch.setattr(fitting, "_train_net", scored)
+    how = {"view": "both", "user_weight": 0.3, "choose_decay": True, "weight_decay": 2.0}
+    model = Recommender(**{**SMALL, **how}).fit(train, validation=held_out)
+    assert [decay for view, decay in tried if view == "item"] == [2, 4, 8, 16, 32]
+    assert [decay for view, decay in tried if view == "user"] == [2, 4, 1, 0.5, 0.25]
+    assert (model.chosen_["weight_decay"], model.chosen_["choose_decay"]) == (16, False)
+    assert model.chosen_["user_view"]["weight_decay"] == 0.5
+
+
+def test_a_chosen_weight_decay_is_that_of_the_fit_to_all(rng):
+    ratings = Ratings.from_frame(table(rng))
+    model = fitted(ratings, holdout=0.2, choose_decay=True, weight_decay=0.5)
+    assert model.chosen_["weight_decay"] < 0.5, "the net would hardly leave its start"
+    again = fitted(ratings, **model.chosen_)
+    pairs = every_pair(model)
+    numpy.testing.assert_array_equal(again.predict(*pairs), model.predict(*pairs))
+
+
+@pytest.mark.parametrize("stop", [3, 9, 14])
+def test_a_choice_of_weight_decay_is_resumed_to_the_bit(stop, rng, tmp_path):
+    ratings = Ratings.from_frame(table(rng))
+    parameters = {**SMALL, "holdout": 0.2, "choose_decay": True}  # two runs of six at least
+    expected = Recommender(**parameters).fit(ratings)
+    heard = []
+
+    def count(epoch):
+        heard.append(epoch)
+        if len(heard) == stop:
+            raise RuntimeError("stopped")
+
+    checkpoints = Checkpoints(tmp_path / "run")
+    with pytest.raises(RuntimeError, match="stopped"):
+        Recommender(**parameters).fit(ratings, checkpoints=checkpoints, on_epoch=count)
+    found = Recommender(**parameters).fit(ratings, checkpoints=checkpoints, resume=True)
+    assert found.chosen_ == expected.chosen_
+    pairs = every_pair(expected)
+    assert found.predict(*pairs).tobytes() == expected.predict(*pairs).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["best", "tune"])
+def test_the_ratings_unit_changes_nothing_but_the_predictions_unit(kind, rng):
+    frame = table(rng)
+    parameters = {"best": PRESETS["best"], "tune": {**BASE, **STARTS[0]}}[kind]
+    few = {"num_epochs": 10, "num_hidden": 20, "learning_rate": 0.01, "devices": "cpu"}
+    model, other = (
+        Recommender(**{**parameters, **few}).fit(each)
+        for each in (frame, frame.assign(rating=20 * frame["rating"] + 7))
+    )
+    assert other.chosen_ == model.chosen_
+    pairs = every_pair(model)
+    found, spread = model.predict(*pairs), frame["rating"].std()
+    # Sums in float32 round differently in each unit, and training carries that on.
+    numpy.testing.assert_allclose((other.predict(*pairs) - 7) / 20, found, atol=1e-3 * spread)
+    assert numpy.ptp(found) > spread, "it has learned"

@@ -41,6 +41,14 @@ def test_equal_seeds_give_equal_bits(count):
     assert (other["encoder.weight"] != expected["encoder.weight"]).any()
 
 
+def test_steps_and_decay_may_be_stated_for_any_number_of_ratings():
+    train = Interactions.from_ratings(learned())
+    rows, ratings = len(train.rated_rows()), len(train)
+    _, expected = fitted(batch_size=-(-rows // 7), weight_decay=0.01 * (ratings / 1e5) ** 0.5)
+    _, result = fitted(steps_per_epoch=7, weight_decay=0.01, decay_growth=0.5)
+    assert_same(expected, result, 0)
+
+
 def test_the_test_ratings_change_nothing_but_the_report():
     options = {"dropout": 0.3, "num_epochs": 6, "validate": True, "patience": 2}
     one, expected = fitted(**options)

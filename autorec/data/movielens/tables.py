@@ -26,6 +26,7 @@ __all__ = [
     "load_movielens",
     "ratings_file",
     "read_titles",
+    "read_titles_file",
 ]
 
 #: The separator of each file of titles, in the order in which they are looked for.
@@ -73,7 +74,15 @@ def read_titles(folder: str | os.PathLike[str]) -> pd.Series[str]:
     path = next((place / file for file in TITLES if (place / file).is_file()), None)
     if path is None:
         raise DataUnavailableError(f"{place} has no file of titles: none of {', '.join(TITLES)}")
-    raw = path.read_bytes()
+    return read_titles_file(path)
+
+
+def read_titles_file(path: Path) -> pd.Series[str]:
+    """Titles in a release's file, one of `TITLES` by its name; see `read_titles`."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise DataUnavailableError(f"{path} does not exist; name a file of titles.") from None
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
