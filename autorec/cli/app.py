@@ -14,6 +14,7 @@ from .._terminal import leave_stdout, say, tell
 from ..distributed.launch import launch
 from ..errors import AutorecError
 from . import compare as compare_command
+from . import data as data_commands
 from . import doctor as doctor_command
 from . import model as model_commands
 from . import reproduce as reproduce_command
@@ -65,6 +66,7 @@ def launch_command(
     sys.exit(launch(arguments, workers, servers))
 
 
+data_commands.register(app)
 reproduce_command.register(app)
 model_commands.register(app)
 doctor_command.register(app)

@@ -7,7 +7,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Callable
@@ -16,6 +16,8 @@ from .._environment import versions
 from .._storage.files import replacing, write_checked
 from .._storage.params import write_params
 from ..data.ratings import Ratings
+from ..distributed.columns import collected
+from ..distributed.workers import Workers
 from ..errors import ConfigurationError
 from ..evaluation.accuracy import Accuracy
 from ..plots import learning_curve, matplotlib_settled
@@ -148,3 +150,30 @@ def describe(
         "sha256_train": train.checksum(),
         "sha256_test": test.checksum(),
     }
+
+
+def of_all_workers(
+    workers: Workers, facts: Mapping[str, object], held_out: Ratings
+) -> tuple[Ratings, dict[str, object]]:
+    """Return on rank 0 what all workers hold out, and what identifies the ratings of all.
+
+    Parameters
+    ----------
+    workers : Workers
+    facts : mapping
+        From `describe`, of the ratings of this worker's columns.
+    held_out : Ratings
+        Of these, to test.
+    """
+    names = ("num_train", "num_validation", "num_test")
+    sums = workers.sums([float(str(facts[name])) for name in names])
+    every = replace(
+        held_out,
+        users=collected(held_out.users, workers),
+        items=collected(held_out.items, workers),
+        values=collected(held_out.values, workers),
+        times=None,
+    )
+    # Nobody has all that is trained on.
+    checksums = {"sha256_train": None, "sha256_test": every.checksum()}
+    return every, {**facts, **{name: int(each) for name, each in zip(names, sums)}, **checksums}

@@ -18,6 +18,7 @@ from .help import DATA
 from .options import option
 
 if TYPE_CHECKING:
+    from ..data import View
     from ..data.ratings import Ratings
 
 Duplicates = Literal["error", "last"]
@@ -81,6 +82,16 @@ class Parts:
     learned: Ratings
     held_out: Ratings
     table: Ratings | None
+
+
+@dataclass(frozen=True)
+class OwnParts:
+    """The ratings of a worker's own columns, apart for training, choosing and testing."""
+
+    name: str
+    learned: Ratings
+    chooser: Ratings | None
+    held_out: Ratings
 
 
 def sizes(ratings: int, items: int, users: int) -> str:
@@ -184,25 +195,73 @@ class Source:
         release = movielens.find_release(self.dataset or _USUAL)
         return release.folder, movielens.load_movielens(release.name, self.data)
 
+    def read_own(
+        self, view: View, rank: int, count: int, seed: int, validation_ratio: float
+    ) -> OwnParts | None:
+        """Return what a worker that owns columns keeps of a file, without ever holding all of it.
+
+        None where the source is no single file that is split at random: it is then read whole.
+
+        Parameters
+        ----------
+        view : {"item", "user"}
+        rank, count : int
+            Of the worker, and of all.
+        seed, validation_ratio
+            Of the splits, which are those of one process; of files that are split already each
+            worker holds out a share of its own.
+        """
+        if self.ratings is None or not self._at_random or str(self.ratings) == "-":
+            return None
+        if self.duplicates != "error" or not self.ratings.exists():
+            return None
+        from ..data.pieces import read_part, read_share
+        from ..distributed.hashing import owners
+
+        own = partial(owners, workers=count)
+        sign = self.nonpositive
+        if self.ratings.is_dir():
+            share = read_part(self.ratings, view, own, rank, count, sign)
+            seed += 1_000_003 * rank
+        elif self.ratings.is_file():
+            options: dict[str, Any] = {"separator": self.separator, "columns": self._columns}
+            share = read_share(self.ratings, view, own, rank, nonpositive=sign, **options)
+        else:
+            return None
+        learned, held_out = share.split(self.test_ratio, seed)
+        chooser = None
+        if validation_ratio:
+            learned, chosen = learned.split(validation_ratio, seed + 1)
+            chooser = chosen.ratings
+        return OwnParts(_stem(self.ratings), learned.ratings, chooser, held_out.ratings)
+
     @property
     def _at_random(self) -> bool:
         return self.train is None and self.split == "random"
 
     @property
+    def _columns(self) -> list[str | int] | None:
+        return column_names(self.columns)
+
+    @property
     def _read(self) -> Any:
         from ..data.reading import read_ratings
 
-        named = None if self.columns is None else [_column(c) for c in self.columns.split(",")]
         return partial(
             read_ratings,
             separator=self.separator,
-            columns=named,
+            columns=self._columns,
             duplicates=self.duplicates,
             nonpositive=self.nonpositive,
         )
 
 
 _USUAL = "ml-100k"
+
+
+def column_names(columns: str | None) -> list[str | int] | None:
+    """Return the names or positions that --columns gives."""
+    return None if columns is None else [_column(each) for each in columns.split(",")]
 
 
 def _column(name: str) -> str | int:

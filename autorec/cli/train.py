@@ -114,30 +114,48 @@ def train_command(
         if kvstore is None:
             raise ConfigurationError("--parallel columns is for the workers of a job; see launch.")
         check_by_columns(parameters)
+        if checkpoint_every and output is None and resume is None:
+            raise ConfigurationError(
+                "Workers that own columns each write a part of a checkpoint; name the folder of "
+                "the run with --output."
+            )
     source = Source.from_options(options, any_sign=parameters.any_sign)
     _check_validation(validation_ratio, parameters)
-    parts = source.read(parameters.random_state)
-    if chosen is not None and has_seen(chosen.about, parts):
+    workers, own, parts = None, None, None
+    seed = parameters.random_state
+    if parallel == "columns":
+        from ..distributed.workers import Workers
+
+        workers = Workers.join(kvstore)
+        view: Any = parameters.view  # one of the two, as was checked
+        own = source.read_own(view, workers.rank, workers.count, seed, validation_ratio)
+    if own is not None:
+        name, learned, chooser, held_out = own.name, own.learned, own.chooser, own.held_out
+    else:
+        parts = source.read(seed)
+        name, learned, chooser, held_out = parts.name, parts.learned, None, parts.held_out
+        if validation_ratio:
+            from ..data.splits import random_split
+
+            learned, chooser = random_split(learned, validation_ratio, seed + 1)
+    if parts is not None and chosen is not None and has_seen(chosen.about, parts):
         warnings.warn(
             f"{settings} was chosen on ratings of which some are held out here: the test RMSE will "
             "be too good. Split as autorec tune did, with the same --seed.",
             stacklevel=1,
         )
-    learned, chooser, held_out = parts.learned, None, parts.held_out
-    if validation_ratio:
-        from ..data.splits import random_split
-
-        learned, chooser = random_split(learned, validation_ratio, parameters.random_state + 1)
 
     # MXNet takes a second to import; wrong arguments are answered before.
     from ..distributed.workers import Workers
     from ..evaluation.accuracy import accuracy
     from ..recommender.estimator import Recommender
-    from .run_folder import describe, run_folder, write_report
+    from .run_folder import describe, of_all_workers, run_folder, write_report
 
     model = Recommender(**vars(parameters))
-    facts = describe(parts.name, learned, chooser, held_out)
-    workers = Workers.join(kvstore)
+    facts = describe(name, learned, chooser, held_out)
+    workers = workers or Workers.join(kvstore)
+    if own is not None:
+        held_out, facts = of_all_workers(workers, facts, held_out)
     first = workers.rank == 0  # the only one that speaks and writes
     if not first:
         quiet = True
@@ -146,7 +164,7 @@ def train_command(
         note(shown(_overview(facts)))
     claim: Any = nullcontext(resume or output or Path("runs"))
     if first and not resume:
-        claim = run_folder(output, parts.name)
+        claim = run_folder(output, name)
     resumed_from: Checkpoint | None = context.obj
     if resumed_from is not None and resumed_from.path.parent.name != CHECKPOINTS:
         resumed_from = None  # each of several nets goes on from its own
@@ -157,7 +175,7 @@ def train_command(
             model.fit(
                 learned,
                 validation=chooser,
-                test=held_out,
+                test=held_out if own is None else own.held_out,
                 on_epoch=show,
                 checkpoints=checkpoints,
                 resume=resumed_from or bool(resume),
@@ -191,7 +209,7 @@ def train_command(
         f"{counted(model.history_.best.epoch, 'epoch')}; "
         f"{time.perf_counter() - started:.1f} s in all"
     )
-    mean = numpy.full(len(held_out), learned.values.mean(dtype=numpy.float64))
+    mean = numpy.full(len(held_out), model.ratings_.values.mean(dtype=numpy.float64))
     of_mean = accuracy(mean, held_out.values).rmse
     doubtful = doubt(model.histories_, model.scale_, result.rmse, of_mean)
     if doubtful is not None:

@@ -17,32 +17,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy
-import pandas
 from numpy.typing import NDArray
 
-from .._arrays import Ids, Integers
+from .._arrays import Integers
 from .._mxnet import np
 from ..data.interactions import Interactions, in_batches
+from .hashing import owners as owners
 from .workers import Number, Workers
 
 #: Counts are added up in float32, which is exact up to 2^24, in two parts of so many.
 _PART = 1 << 12
-
-
-def owners(ids: Ids, workers: int) -> NDArray[numpy.int64]:
-    """Return the rank of the worker that owns each of some users or items, by a hash of its id.
-
-    The same for 7 and "7", and on every machine.
-
-    Parameters
-    ----------
-    ids : ndarray, shape (n,)
-    workers : int
-    """
-    texts = numpy.asarray(ids).astype(str).astype(object)
-    hashed = pandas.util.hash_array(texts, categorize=False)
-    ranks: NDArray[numpy.int64] = (hashed % numpy.uint64(workers)).astype(numpy.int64)
-    return ranks
 
 
 @dataclass(frozen=True, eq=False)

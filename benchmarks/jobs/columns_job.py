@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.jobs.columns_job ROWS COLUMNS RATINGS UNITS BATCH EPOCHS WAY`` trains on
 made-up ratings, of which a worker draws its own columns' only, and prints what it found as JSON.
-The way is "fit", or "model", which ends with the whole model on rank 0.
+The way is "fit"; "peak", which ends after a few steps; or "model", which ends with the whole model
+on rank 0.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import resource
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ def work(
     from autorec.distributed.columns import Columns, owners
     from autorec.distributed.workers import Workers
 
+    if way == "peak":
+        _end_after(3)
     shared = "DMLC_ROLE" in os.environ
     with Workers.join("dist_sync" if shared else None) as workers:
         users, items = numpy.arange(columns), numpy.arange(rows)
@@ -47,7 +51,7 @@ def work(
             workers.sums([0])
 
         before = peak()
-        if way == "fit":
+        if way != "model":
             from scipy.sparse import csr_matrix
 
             from autorec import AutoRec, fit
@@ -61,16 +65,17 @@ def work(
             more: dict[str, Any] = {}
             if shared:
                 more = {"columns": Columns.of(inputs, own, columns, workers), "workers": workers}
-            fit(
-                AutoRec(units, len(own), 0.05),
-                inputs,
-                num_epochs=epochs,
-                batch_size=batch,
-                compute="sparse",
-                contexts=[mx.cpu()],
-                on_epoch=note,
-                **more,
-            )
+            with suppress(EnoughError):
+                fit(
+                    AutoRec(units, len(own), 0.05),
+                    inputs,
+                    num_epochs=epochs,
+                    batch_size=batch,
+                    compute="sparse",
+                    contexts=[mx.cpu()],
+                    on_epoch=note,
+                    **more,
+                )
         else:
             more = {"workers": workers, "parallel": "columns"} if shared else {}
             model = Recommender(
@@ -78,14 +83,31 @@ def work(
                 devices="cpu",
             )  # fmt: skip
             model.fit(table, on_epoch=note, **more)
-        found = numpy.diff([each[:3] for each in notes], axis=0)
+        found = numpy.diff([each[:3] for each in notes], axis=0) if notes else []
         steps = -(-rows // batch)
         middle = numpy.median(found, axis=0) / steps if len(found) else numpy.zeros(3)
         figures = {
             "rank": workers.rank, "seconds": middle[0], "received": middle[1], "sent": middle[2],
-            "before": before, "trained": notes[-1][3], "peak": peak(),
+            "before": before, "trained": notes[-1][3] if notes else peak(), "peak": peak(),
         }  # fmt: skip
     print(json.dumps(figures), flush=True)
+
+
+class EnoughError(Exception):
+    """Raised when there were enough steps."""
+
+
+def _end_after(steps: int) -> None:
+    from autorec.training.sparse_steps import SparseSteps
+
+    step, left = SparseSteps.step, iter(range(steps))
+
+    def counted(self: Any, rows: Any) -> Any:
+        if next(left, None) is None:
+            raise EnoughError
+        return step(self, rows)
+
+    SparseSteps.step = counted  # type: ignore[method-assign]
 
 
 def carried() -> tuple[int, int]:

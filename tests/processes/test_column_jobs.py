@@ -104,3 +104,20 @@ def test_a_launched_job_is_killed_and_resumed_by_other_workers(tmp_path, ratings
     assert job["test_rmse"] == pytest.approx(one["test_rmse"], abs=1e-4)
     model, alone = (Recommender.load(tmp_path / name / "model") for name in ("run", "one"))
     assert_same(weights(alone.net_), weights(model.net_), 1e-3)
+
+
+def test_each_worker_reads_the_file_of_its_users(tmp_path, ratings_file):
+    split = [sys.executable, "-m", "autorec", "data", "split", "films.csv", "--workers", "2"]
+    done = subprocess.run(split, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "ratings are in films-2/" in done.stdout
+    given = ["--ratings", "films-2", "--hidden", 4, "--epochs", 2, "--validation-ratio", 0.2]
+    given += ["--devices", "cpu", "--output", "run"]
+    process = launched("--", "train", "--parallel", "columns", *given, cwd=tmp_path)
+    code, said = end_of(process, {})
+    assert code == 0, said
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    sizes = [metrics[f"num_{part}"] for part in ("train", "validation", "test")]
+    assert sum(sizes) == len(ratings_file.read_text().splitlines()) - 1
+    model = Recommender.load(tmp_path / "run" / "model")
+    assert (len(model.ratings_), model.ratings_.num_users) == (sizes[0], 20)
+    assert len(model.recommend(k=2)) == 40

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.parts.columns sent|memory|hosts``: what workers that own columns take.
+"""``python -m benchmarks.parts.own_columns sent|memory|hosts``: what workers that own columns take.
 
 `sent` runs jobs whose processes are on hosts of their own, network namespaces that a bridge joins,
 and counts what their interfaces carry; it needs Linux and the right to make namespaces. `memory`
@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from statistics import median
 from typing import Any
 
 import numpy
@@ -54,7 +53,7 @@ def namespaces_job(workers: int, shape: Sequence[int], epochs: int) -> list[dict
     """Run a job on hosts that are network namespaces: the workers', and one for all else."""
     run = subprocess.run(
         ["unshare", "--net", *([] if os.geteuid() == 0 else ["--map-root-user"]), "--",
-         sys.executable, "-m", "benchmarks.parts.columns", "inside", str(workers),
+         sys.executable, "-m", "benchmarks.parts.own_columns", "inside", str(workers),
          *map(str, shape), str(epochs)],
         stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
@@ -102,7 +101,7 @@ def _join(host: int, number: int) -> None:
         subprocess.run(command, check=True)
 
 
-def memory_table(shape: Sequence[int] = NETFLIX, ways: Sequence[str] = ("fit",)) -> list[str]:
+def memory_table(shape: Sequence[int] = NETFLIX, ways: Sequence[str] = ("peak",)) -> list[str]:
     """Return the peak memory of one process, and of a worker of two and of four, at a shape."""
     rows = []
     for way in ways:
@@ -113,10 +112,10 @@ def memory_table(shape: Sequence[int] = NETFLIX, ways: Sequence[str] = ("fit",))
             alone = alone or [max(peaks)]
             rows.append([
                 way, str(workers or "one process"), f"{max(peaks) / 1e9:.2f} GB",
-                f"{max(peaks) / alone[0]:.0%}", f"{median(e['seconds'] for e in found):.2f} s",
+                f"{max(peaks) / alone[0]:.0%}",
             ])  # fmt: skip
             print(*rows[-1], file=sys.stderr, flush=True)
-    return table(["", "workers", "peak of the largest", "of one process", "a step, here"], rows)
+    return table(["", "workers", "peak of the largest", "of one process"], rows)
 
 
 def loopback_job(
@@ -230,7 +229,7 @@ def main(what: str, *arguments: str) -> None:
         print("\n".join(sent_table()))
     elif what == "memory":
         shape = tuple(map(int, arguments[:5])) or NETFLIX
-        print("\n".join(memory_table(shape, arguments[5:] or ("fit",))))
+        print("\n".join(memory_table(shape, arguments[5:] or ("peak",))))
     elif what == "hosts":
         print("\n".join(hosts_table(step_costs(), float(arguments[0]))))
     else:
