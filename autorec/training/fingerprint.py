@@ -46,8 +46,6 @@ def fingerprint(
         for each in fields(settings)
         if each.metadata["fingerprint"]
     }
-    if settings.updates == "exact":
-        del choices["updates"]  # as runs are noted from before there was a choice
     return {
         **net_settings(net),
         "training ratings": ratings_checksum(train),
