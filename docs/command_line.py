@@ -27,19 +27,25 @@ class CommandLine(SphinxDirective):
 
 def described_app() -> Iterator[str]:
     """Yield the lines, in Markdown, of a section for each command."""
-    group: Any = typer.main.get_command(app)
-    with group.make_context("autorec", [], resilient_parsing=True) as parent:
+    yield from described_group(typer.main.get_command(app), "autorec", None)
+
+
+def described_group(group: Any, path: str, parent: Any) -> Iterator[str]:
+    """Yield the sections of a group's commands, and of the groups in it."""
+    with group.make_context(path, [], parent=parent, resilient_parsing=True) as context:
         for name, command in group.commands.items():
-            with command.make_context(name, [], parent=parent, resilient_parsing=True) as context:
-                yield from described(command, context)
+            if hasattr(command, "commands"):
+                yield from described_group(command, f"{path} {name}", context)
+                continue
+            with command.make_context(name, [], parent=context, resilient_parsing=True) as own:
+                yield from described(command, f"{path} {name}", own)
 
 
-def described(command: Any, context: Any) -> Iterator[str]:
+def described(command: Any, path: str, context: Any) -> Iterator[str]:
     """Yield the lines of a command's section: usage, what it does, arguments, options."""
     # The program's own name comes from sys.argv in some versions.
     usage = " ".join(command.collect_usage_pieces(context))
-    yield from (f"## autorec {context.info_name}", "", "```text")
-    yield from (f"autorec {context.info_name} {usage}", "```", "")
+    yield from (f"## {path}", "", "```text", f"{path} {usage}", "```", "")
     yield from (as_markdown(inspect.cleandoc(command.help or "")), "")
     for title, records in option_groups(command, context).items():
         yield from (f"**{title}**", "")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import numpy as np
+import typer
 
+from .._output import written
 from .._terminal import shown, tell
 from ..errors import ConfigurationError
 from .options import shown_value
@@ -17,9 +19,27 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "csv", "json"]
 
+FORMAT = typer.Option(
+    None, help="table, csv or json (one object per line).  [default: table on a terminal, else csv]"
+)
+
 #: Rows that a terminal is given, and those of a batch.
 MOST_SHOWN = 1000
 BATCH = 100_000
+
+
+def show_facts(rows: Mapping[str, object], format: Format | None, heading: str = "what") -> None:
+    """Write facts to stdout, a line each."""
+    import pandas as pd
+
+    columns = {heading: list(rows), "value": list(rows.values())}
+    show(pd.DataFrame(columns, dtype=object), format)
+
+
+def show(table: pd.DataFrame, format: Format | None) -> None:
+    """Write a table to stdout."""
+    with written(None) as file:
+        write_listing([table], file, format)
 
 
 def slices(table: pd.DataFrame) -> Iterator[pd.DataFrame]:

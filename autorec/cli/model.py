@@ -1,35 +1,27 @@
-"""Commands on a saved model, and on the data sets; tables go to stdout, all else to stderr."""
+"""Commands on a saved model; tables go to stdout, all else to stderr."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Optional
 
-import numpy as np
 import typer
 
 from .._output import usable_folder, written
 from .._terminal import counted, shown
-from ..data import movielens
 from ..errors import ConfigurationError
-from .listing import Format, slices, write_listing
+from .listing import FORMAT, Format, show, show_facts, slices, write_listing
 from .model_folder import find_titles, model_folder, test_rmse
 
 # For the help, and for wrong arguments, these and MXNet take too long to import.
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ..recommender.estimator import Recommender
 
 Unknown = Literal["error", "fallback"]
 
 MODEL = typer.Argument(help="The folder of a model, or of the run that made it.")
-FORMAT = typer.Option(
-    None, help="table, csv or json (one object per line).  [default: table on a terminal, else csv]"
-)
 TITLES = typer.Option(
     None,
     help="A file of items and titles: u.item, movies.dat, or a CSV with a header.  [default: those "
@@ -66,7 +58,7 @@ def evaluate_command(
         f"coverage@{k}": ranking.coverage,
         "users with something liked": ranking.users,
     }
-    _show_facts(rows, format, "measure")
+    show_facts(rows, format, "measure")
 
 
 def predict_command(
@@ -122,10 +114,10 @@ def similar_command(
         raise ConfigurationError("Name an item with --item, or a user with --user.")
     loaded = _load(model, devices)
     if user is not None:
-        _show(loaded.similar_users(user, k), format)
+        show(loaded.similar_users(user, k), format)
         return
     names = find_titles(model, titles)
-    _show(loaded.similar_items(item, k, names), format)
+    show(loaded.similar_items(item, k, names), format)
 
 
 def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
@@ -156,7 +148,7 @@ def inspect_command(model: Path = MODEL, format: Format = FORMAT) -> None:
             rows[f"net {n}"] = f"{member.inputs.view} view, weight {member.weight:.3g}, {epochs}"
     rows.update(loaded.get_params())
     rows.update({f"{name} version": version for name, version in manifest["versions"].items()})
-    _show_facts(rows, format)
+    show_facts(rows, format)
 
 
 def export_command(
@@ -177,39 +169,6 @@ def export_command(
         print(shown(path) if sys.stdout.isatty() else path)
 
 
-def data_command(
-    name: str = typer.Argument(help="A MovieLens release: 100k, 1m, ..., latest-small."),
-    data: Optional[Path] = typer.Option(
-        None, help="The release's folder or zip.  [default: the cache, else a download]"
-    ),
-    format: Optional[Format] = FORMAT,
-) -> None:
-    """Fetch a data set, check it and describe it."""
-    import pandas as pd
-
-    release = movielens.find_release(name)
-    ratings = movielens.load_movielens(release.name, data)
-    cells = ratings.num_users * ratings.num_items
-    by_user = np.bincount(ratings.users, minlength=ratings.num_users)
-    by_item = np.bincount(ratings.items, minlength=ratings.num_items)
-    rows: dict[str, object] = {
-        "name": release.folder,
-        "ratings": len(ratings),
-        "users": ratings.num_users,
-        "items": ratings.num_items,
-        "rated cells": f"{len(ratings) / cells:.2%}",
-        "scale": f"{ratings.values.min():g} to {ratings.values.max():g}",
-        "mean rating": float(ratings.values.mean(dtype=np.float64)),
-        "ratings of a user": f"{by_user.min()} to {by_user.max()}, median {np.median(by_user):g}",
-        "ratings of an item": f"{by_item.min()} to {by_item.max()}, median {np.median(by_item):g}",
-    }
-    if ratings.times is not None:
-        dates = pd.to_datetime([ratings.times.min(), ratings.times.max()], unit="s")
-        rows["rated"] = f"{dates[0]:%Y-%m-%d} to {dates[1]:%Y-%m-%d}"
-    rows["sha256"] = ratings.checksum()
-    _show_facts(rows, format)
-
-
 def register(app: typer.Typer) -> None:
     """Give a command line these commands."""
     for name, command in (
@@ -219,7 +178,6 @@ def register(app: typer.Typer) -> None:
         ("similar", similar_command),
         ("inspect", inspect_command),
         ("export", export_command),
-        ("data", data_command),
     ):
         app.command(name)(command)
 
@@ -229,15 +187,3 @@ def _load(model: Path, devices: str) -> Recommender:
     from ..recommender.estimator import Recommender
 
     return Recommender.load(model_folder(model), devices)
-
-
-def _show_facts(rows: Mapping[str, object], format: Format | None, heading: str = "what") -> None:
-    import pandas as pd
-
-    columns = {heading: list(rows), "value": list(rows.values())}
-    _show(pd.DataFrame(columns, dtype=object), format)
-
-
-def _show(table: pd.DataFrame, format: Format | None) -> None:
-    with written(None) as file:
-        write_listing([table], file, format)

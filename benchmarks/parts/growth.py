@@ -111,7 +111,7 @@ def _epoch(train: Interactions, units: int) -> tuple[float, float]:
 
     (seconds,) = timed(epoch, 1)
     cells = rated_cells(csr_matrix((BATCH, train.shape[1]), dtype=numpy.float32), context)
-    none = mx.np.zeros(0), mx.np.zeros((BATCH, units))
+    none = tuple(map(cells.own, (mx.np.zeros(0), mx.np.zeros((BATCH, units)))))
     passes = timed(lambda: steps._adam.step(cells, (none, none), 0.001, BATCH), 5)
     return seconds, -(-len(train.rated_rows()) // BATCH) * median(passes)
 
