@@ -223,7 +223,6 @@ PRESETS: dict[str, dict[str, Any]] = {
         "decay_biases": True,
         "choose_decay": True,
         "averaging": 0.9,
-        "updates": "auto",
         "steps_per_epoch": 8,
         "holdout": 0.1,
         "patience": 10,
