@@ -1,5 +1,7 @@
 """The figures that the README quotes are those of the committed results."""
 
+import re
+
 from support import ROOT
 
 from autorec.experiments.summary import differences, markdown, summarise
