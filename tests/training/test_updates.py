@@ -10,7 +10,7 @@ from autorec._mxnet import autograd, mx, np
 from autorec.compute import choice
 from autorec.distributed.workers import Workers
 from autorec.errors import ConfigurationError
-from autorec.recommender.presets import PRESETS
+from autorec.recommender.presets import PRESETS, preset_parameters
 from autorec.training.checkpoints import Checkpoints
 from autorec.training.settings import Settings
 from autorec.training.sparse_steps import SparseSteps, is_lazy
@@ -146,6 +146,5 @@ def test_updates_are_lazy_by_themselves_where_steps_touch_few_columns(rng):
             chosen(inputs, "lazy", **change)
 
 
-def test_the_presets_of_the_section_and_the_paper_are_exact():
-    exact = {name for name, preset in PRESETS.items() if preset.get("updates", "exact") == "exact"}
-    assert exact == {"section", "paper"}
+def test_the_presets_are_exact():
+    assert {preset_parameters(name).updates for name in PRESETS} == {"exact"}
