@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import AutorecError, DataCorruptError, DataUnavailableError
 
@@ -99,7 +99,7 @@ def _release_folder(path: Path) -> Path | None:
         return None
 
 
-def _metrics(path: Path) -> Mapping[str, Any]:
+def _metrics(path: Path) -> Mapping[str, object]:
     """Return the metrics.json of the run that a model is of, which may be a stranger's; or {}."""
     run = path if (path / "model").is_dir() else path.absolute().parent
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -99,7 +99,7 @@ def sizes(ratings: int, items: int, users: int) -> str:
     return f"{counted(ratings, 'rating')} of {counted(items, 'item')} by {counted(users, 'user')}"
 
 
-def has_seen(about: Mapping[str, Any], parts: Parts) -> bool:
+def has_seen(about: Mapping[str, object], parts: Parts) -> bool:
     """Return whether settings were chosen on another part of a table, some of which is held out.
 
     Parameters
@@ -163,7 +163,7 @@ class Source:
         given["nonpositive"] = options["nonpositive"] or ("keep" if any_sign else "error")
         return cls(**given)
 
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> Mapping[str, object]:
         """Return the options, for a report."""
         given = {name: str(v) if isinstance(v, Path) else v for name, v in asdict(self).items()}
         given.pop("separator")
@@ -244,7 +244,7 @@ class Source:
         return column_names(self.columns)
 
     @property
-    def _read(self) -> Any:
+    def _read(self) -> Callable[..., Ratings]:
         from ..data.reading import read_ratings
 
         return partial(

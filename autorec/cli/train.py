@@ -6,14 +6,15 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, cast
 
 import numpy
 import typer
 
 from .._terminal import counted, note, progress_bar, say, shown, tell
+from ..data import View
 from ..distributed.roles import KVStoreName, Parallel, Role, serve
 from ..errors import ConfigurationError
 from ..recommender.presets import (
@@ -127,7 +128,7 @@ def train_command(
         from ..distributed.workers import Workers
 
         workers = Workers.join(kvstore)
-        view: Any = parameters.view  # one of the two, as was checked
+        view = cast(View, parameters.view)  # one of the two, as was checked
         own = source.read_own(view, workers.rank, workers.count, seed, validation_ratio)
     if own is not None:
         name, learned, chooser, held_out = own.name, own.learned, own.chooser, own.held_out
@@ -162,7 +163,7 @@ def train_command(
         warnings.simplefilter("ignore")
     if not quiet:
         note(shown(_overview(facts)))
-    claim: Any = nullcontext(resume or output or Path("runs"))
+    claim: AbstractContextManager[Path] = nullcontext(resume or output or Path("runs"))
     if first and not resume:
         claim = run_folder(output, name)
     resumed_from: Checkpoint | None = context.obj

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import Field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Optional
@@ -131,7 +131,9 @@ def tune_command(
         size = sizes(len(learned), learned.num_items, learned.num_users)
         note(shown(f"{parts.name}: {size} to choose by; {held_out:,} held out"))
     begun = json.dumps(note_of_options(context), indent=1)
-    claim: Any = nullcontext(resume) if resume else run_folder(output, f"tune-{parts.name}")
+    claim: AbstractContextManager[Path] = (
+        nullcontext(resume) if resume else run_folder(output, f"tune-{parts.name}")
+    )
     with claim as folder, _progress(folder, begun, trials, minutes, quiet) as show:
         found = tune(
             parts.learned,

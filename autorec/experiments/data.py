@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..data.movielens.tables import RELEASES, fetch, load_movielens
 from ..data.ratings import Ratings
@@ -15,9 +15,9 @@ from .protocol import Splits
 
 #: How the tables of those sets are read that no one can be sent to fetch: Jester's ratings may be
 #: 0 and below, and CiaoDVD has pairs twice.
-FILES: Mapping[str, Mapping[str, Any]] = {
-    "jester": {"nonpositive": "keep"},
-    "ciao-dvd": {"duplicates": "last"},
+FILES: Mapping[str, Callable[[Path], Ratings]] = {
+    "jester": partial(read_ratings, nonpositive="keep"),
+    "ciao-dvd": partial(read_ratings, duplicates="last"),
 }
 
 #: Test ratings for each training rating, by a row's `splits`; 1/9 for the random ones.
@@ -48,9 +48,7 @@ def data_splits(sources: Mapping[str, Path | None], count: int = 5) -> Splits:
                 raise DataUnavailableError(
                     f"The ratings of {name} are not downloaded; name a file of them with --{name}."
                 )
-            return read_ratings(
-                source / "ratings.csv" if source.is_dir() else source, **FILES[name]
-            )
+            return FILES[name](source / "ratings.csv" if source.is_dir() else source)
         if source is not None and source.is_file() and source.suffix != ".zip":
             return read_ratings(source)
         return load_movielens(name, source)

@@ -27,6 +27,9 @@ from ..data.splits import random_split
 from ..evaluation.accuracy import accuracy
 from ..recommender.estimator import Recommender
 
+#: A file of a result: nested values, as JSON has them.
+Saved = dict[str, Any]
+
 #: Models by the names that rows of a table use.
 MODELS: dict[str, Callable[..., Any]] = {
     "AutoRec": Recommender,
@@ -105,7 +108,7 @@ def run(
     has_epochs = hasattr(model(), "num_epochs")
     # Nets that differ in their seed alone need not be chosen one by one.
     one = {"members": 1} if "members" in row.parameters else {}
-    trials: list[dict[str, Any]] = []
+    trials: list[Saved] = []
     if len(row.candidates) > 1 or (has_epochs and row.choose_epoch):
         fitting, validation = random_split(train, 0.1, seed=1000 + seed)
         for candidate in row.candidates:
@@ -232,9 +235,9 @@ def _write_json(result: Mapping[str, object], path: Path) -> None:
     path.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def as_saved(row: Row) -> dict[str, Any]:
+def as_saved(row: Row) -> Saved:
     """Return a row as the file of a result has it."""
-    saved: dict[str, Any] = json.loads(json.dumps(asdict(row)))
+    saved: Saved = json.loads(json.dumps(asdict(row)))
     return saved
 
 
@@ -243,7 +246,7 @@ def file_name(row: Row, split: str) -> str:
     return f"{_slug(row.name)}-{_slug(split)}.json"
 
 
-def read_result(path: Path) -> dict[str, Any]:
+def read_result(path: Path) -> Saved:
     """Return a result, empty where there is none that can be read."""
     try:
         found = json.loads(path.read_text())

@@ -6,19 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ..evaluation.intervals import corrected_interval
 from .data import TEST_TO_TRAIN
-from .protocol import Row, as_saved, file_name, read_result
+from .protocol import Row, Saved, as_saved, file_name, read_result
 
 #: Of a table: pairs of names of its rows, the second to be taken off the first, and what it means.
 Pairs = Sequence[tuple[str, str, str]]
 
 
-def results(folder: Path, row: Row) -> tuple[list[dict[str, Any]], bool]:
+def results(folder: Path, row: Row) -> tuple[list[Saved], bool]:
     """Return the results of a row by split, and whether they are of the row as it is now.
 
     Where it has none with its settings, those of earlier ones under its name stand in.
@@ -43,7 +42,7 @@ def results(folder: Path, row: Row) -> tuple[list[dict[str, Any]], bool]:
     return [each for each in found if _alike(each["row"], row)], False
 
 
-def _alike(saved: Mapping[str, Any], row: Row) -> bool:
+def _alike(saved: Saved, row: Row) -> bool:
     """Tell whether a result is of the same model and data, and differs in settings only."""
     return (saved.get("model"), saved.get("splits")) == (row.model, row.splits)
 
@@ -61,7 +60,7 @@ def summarise(folder: Path, tables: Mapping[str, Sequence[Row]]) -> dict[str, pd
     """
     found = {}
     for table, rows in tables.items():
-        lines: list[list[Any]] = []
+        lines: list[list[object]] = []
         for row in rows:
             scores, current = results(folder / table, row)
             line = [math.nan, math.nan]
@@ -77,7 +76,7 @@ def summarise(folder: Path, tables: Mapping[str, Sequence[Row]]) -> dict[str, pd
     return found
 
 
-def edges(row: Row, scores: Sequence[Mapping[str, Any]]) -> str:
+def edges(row: Row, scores: Sequence[Saved]) -> str:
     """Say which choices of a row lie at an edge of what was offered, and on how many splits."""
     names = dict.fromkeys(name for candidate in row.candidates for name in candidate)
     offered = {
@@ -111,7 +110,7 @@ def differences(
     found = {}
     for table, rows in tables.items():
         by_name = {row.name: row for row in rows}
-        lines: list[list[Any]] = []
+        lines: list[list[object]] = []
         for first, second, meaning in pairs.get(table, ()):
             scores = [
                 {each["split"]: each["rmse"] for each in results(folder / table, by_name[name])[0]}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ def train_by_columns(
     parameters: Parameters,
     parts: Mapping[str, Ratings | None],
     how: Fitting,
-    build: Any,
+    build: Callable[[int, tuple[float, float], float | None], AutoRec],
 ) -> tuple[Ratings, tuple[float, float], Member, History]:
     """Train one net, of which each worker owns some columns.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import cast
 
 import numpy
 
@@ -130,7 +130,8 @@ def restored_columns(
         with Checkpoint.read(path).restored() as part:
             own = part["own"]
             mine = numpy.flatnonzero(numpy.isin(own, columns.own))
-            found.append((own[mine], _taken(part["run"], mine, len(own), (), names)))
+            taken = cast(State, _taken(part["run"], mine, len(own), (), names))
+            found.append((own[mine], taken))
         if sum(len(own) for own, _ in found) == len(columns.own):
             break
     with trusting(checkpoint.path):
@@ -141,19 +142,22 @@ def restored_columns(
         yield _joined([state for _, state in found], order, (), names)
 
 
-def _axis(path: tuple[Any, ...], names: Sequence[str]) -> int | None:
+def _axis(path: tuple[object, ...], names: Sequence[str]) -> int | None:
     """Return along which axis an array of a run's state has a line for each column, if it has."""
     if path[:2] == ("steps", "adam"):
         return 0
-    name = path[1] if path[0] in ("weights", "mean", "best") else None
+    name = str(path[1]) if path[0] in ("weights", "mean", "best") else None
     if path[:2] == ("steps", "trainer"):
         # ..., "updaters", device, parameter, ...; "optimizer", what it remembers, parameter, ...
-        name = names[path[4]] if len(path) > 4 else None
+        number = path[4] if len(path) > 4 else None
+        name = names[number] if isinstance(number, int) else None
     axes = {"encoder.weight": 1, "encoder.0.weight": 1, "decoder.weight": 0, "decoder.bias": 0}
     return None if name is None else axes.get(name)
 
 
-def _taken(value: Any, mine: Integers, count: int, path: tuple[Any, ...], names: Any) -> Any:
+def _taken(
+    value: object, mine: Integers, count: int, path: tuple[object, ...], names: Sequence[str]
+) -> object:
     """Return a part's state with only some of its columns."""
     if isinstance(value, numpy.ndarray):
         axis = _axis(path, names)
@@ -168,7 +172,9 @@ def _taken(value: Any, mine: Integers, count: int, path: tuple[Any, ...], names:
     return value
 
 
-def _joined(states: list[Any], order: Integers, path: tuple[Any, ...], names: Any) -> Any:
+def _joined(
+    states: Sequence[State], order: Integers, path: tuple[object, ...], names: Sequence[str]
+) -> State:
     """Return one state from several, each of which has some columns."""
     first = states[0]
     if isinstance(first, numpy.ndarray):

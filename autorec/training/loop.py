@@ -140,18 +140,7 @@ def fit(
     if columns is not None:
         check_columns(settings, net, columns, contexts)
         settings = replace(settings, compute="sparse")
-    settings = replace(
-        settings,
-        compute=_chosen(settings, net, train, contexts),
-        batch_size=_batch_size(settings, whole),
-        steps_per_epoch=None,
-        weight_decay=settings.weight_decay * (len(whole) / 1e5) ** settings.decay_growth,
-        decay_growth=0.0,
-    )
-    lazy = is_lazy(settings, train, contexts, workers)
-    settings = replace(settings, updates="lazy" if lazy else "exact")
-    if lazy:
-        _log.info("Updating only the weights of columns that are rated in the batch (lazy).")
+    settings = _settled(settings, net, train, whole, contexts, workers)
     init = init or mx.init.Normal(0.01)
     more: dict[str, object] = {"clip": clip, "cold": cold, "seed": seed}
 
@@ -181,16 +170,7 @@ def fit(
         return math.sqrt(total / count)
 
     mx.random.seed(seed)
-    steps: Steps
-    if columns is not None:
-        drawn = draw_own(net, init, columns, contexts[0])
-        _initialise(net, mx.init.Zero(), {**drawn, **(start or {})}, contexts, settings)
-        del drawn
-        steps = SparseSteps(net, train, settings, contexts, workers, columns)
-    else:
-        _initialise(net, init, start or {}, contexts, settings)
-        kind = SparseSteps if settings.compute == "sparse" else DenseSteps
-        steps = kind(net, train, settings, contexts, workers)
+    steps = _first_steps(net, train, init, start or {}, settings, contexts, workers, columns)
     if resumed_from is not None or workers.count > 1:
         for context in contexts:  # gives the parameters their shapes, and draws the weights
             net(np.zeros((1, train.shape[1]), ctx=context))
@@ -217,6 +197,50 @@ def fit(
     if workers.count > 1 and columns is None:
         init_kvstore(steps.trainer)
     return run_epochs(run)
+
+
+def _settled(
+    settings: Settings,
+    net: AutoRec,
+    train: Interactions,
+    whole: Extent,
+    contexts: Sequence[Context],
+    workers: Workers,
+) -> Settings:
+    """Return the settings with what the ratings and the machine decide of them."""
+    settings = replace(
+        settings,
+        compute=_chosen(settings, net, train, contexts),
+        batch_size=_batch_size(settings, whole),
+        steps_per_epoch=None,
+        weight_decay=settings.weight_decay * (len(whole) / 1e5) ** settings.decay_growth,
+        decay_growth=0.0,
+    )
+    lazy = is_lazy(settings, train, contexts, workers)
+    if lazy:
+        _log.info("Updating only the weights of columns that are rated in the batch (lazy).")
+    return replace(settings, updates="lazy" if lazy else "exact")
+
+
+def _first_steps(
+    net: AutoRec,
+    train: Interactions,
+    init: object,
+    start: Mapping[str, Array],
+    settings: Settings,
+    contexts: Sequence[Context],
+    workers: Workers,
+    columns: Columns | None,
+) -> Steps:
+    """Initialise the net, and return what makes its steps."""
+    if columns is not None:
+        drawn = draw_own(net, init, columns, contexts[0])
+        _initialise(net, mx.init.Zero(), {**drawn, **start}, contexts, settings)
+        del drawn
+        return SparseSteps(net, train, settings, contexts, workers, columns)
+    _initialise(net, init, start, contexts, settings)
+    kind = SparseSteps if settings.compute == "sparse" else DenseSteps
+    return kind(net, train, settings, contexts, workers)
 
 
 def _batch_size(settings: Settings, train: Extent) -> int:
