@@ -211,14 +211,14 @@ def test_nothing_is_left_of_a_launcher_that_is_ended(tmp_path, ratings_file, num
     wait_for(lambda: sum(map(len, children(process).values())) == 5, process)
     started = children(process)
     process.send_signal(number)
-    process.communicate(timeout=100)
+    process.communicate(timeout=400)
     assert process.returncode == (143 if number == signal.SIGTERM else -number)
     wait_for(lambda: all(is_gone(pid) for pids in started.values() for pid in pids))
 
 
 def test_a_worker_that_fails_ends_the_job_with_its_message(tmp_path):
     process = launched("--workers", 1, "--", "train", "--ratings", "no.csv", cwd=tmp_path)
-    said, _ = process.communicate(timeout=100)
+    said, _ = process.communicate(timeout=400)
     assert process.returncode == 2
     assert "[worker 0] autorec: " in said
     assert "no.csv" in said
@@ -285,7 +285,7 @@ def test_a_process_that_the_others_do_not_join_ends_with_a_word(environment):
         [sys.executable, "-m", "autorec", "train", "--kvstore", "dist_sync"],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=400,
         check=False,
     )
     assert done.returncode == 1

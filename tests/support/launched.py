@@ -44,6 +44,6 @@ def is_gone(pid):
 
 def end_of(process, started):
     """Return the exit code and what was printed; nothing that was started is left."""
-    said, _ = process.communicate(timeout=100)
+    said, _ = process.communicate(timeout=400)
     assert all(is_gone(pid) for pids in started.values() for pid in pids)
     return process.returncode, said.splitlines()
