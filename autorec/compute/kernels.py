@@ -1,137 +1,26 @@
 """Kernels: products of a sparse matrix of ratings with dense weights, compiled by numba.
 
-Weights have a line for each column of the matrix, so that what a rating touches lies together. A
-kernel goes through some of the lines; threads take others, and each writes places of its own: equal
-inputs give equal bits, however many threads run. (Numba's own loops over threads say the same and
-take six times as long to compile.) Lines are gone through four at a time: each sum is loaded and
-stored once for four products, and the four lines come from memory together. Only `autorec.sparse`
-imports this module; numba is an extra. In a process that was forked they run on one thread.
+Weights have a line for each column of the matrix, so that what a rating touches lies together.
+Lines are gone through four at a time: each sum is loaded and stored once for four products, and the
+four lines come from memory together. Only `autorec.compute.sparse` imports this module; numba is an
+extra. Threads share the lines, see `compiling`.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import pickle
-import warnings
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial, wraps
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy
 from numba import njit
-from numba.core.event import Event, Listener, register
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .._arrays import Integers
-from .._mxnet import Array, Context, forked, np, processors
+from .._mxnet import Array, Context, np
 from ..data.interactions import places_by_column
-
-_log = logging.getLogger("autorec")
-
-# As many threads as MXNet has, see `_mxnet`.
-_NAMED = os.environ.get("OMP_NUM_THREADS", "")
-THREADS = max(1, int(_NAMED)) if _NAMED.isdigit() else processors()
-_pool = ThreadPoolExecutor(THREADS, thread_name_prefix="autorec-kernels")
-#: One thread is soonest through with fewer lines and cells than this. Of more, each takes some
-#: pieces as they come, since processors may have other things to do.
-_FEW, _PIECES = 2_000, 4
-
-# Sums may be reordered, to go eight at a time; infinities and NaN stay what they are.
-_FAST = {"reassoc", "contract"}
-# What a cache of compiled kernels fails with: it cannot be written or read, or is damaged.
-_UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
-
-
-def _kernel(function: Callable[..., None]) -> Callable[..., None]:
-    """Compile a function of some lines when it is first called; let threads share all lines.
-
-    It takes the first line, the one after the last, and where the cells of each start.
-    """
-    compiled: list[Callable[..., None]] = []
-
-    @wraps(function)
-    def run(starts: Integers, *arguments: object) -> None:
-        if not compiled:
-            compiled.append(_compiled(function))
-        try:  # with no line: it is compiled, or read from the cache, before threads need it
-            compiled[0](0, 0, starts, *arguments)
-        except _UNUSABLE as error:  # the cache's: the function itself opens nothing
-            _say_uncached(str(error) or type(error).__name__)
-            compiled[0] = _compiled(function, cached=False)
-
-        def lines(first: int, end: int) -> None:
-            compiled[0](first, end, starts, *arguments)
-
-        bounds = _shared(starts)
-        if len(bounds) == 2:
-            lines(*bounds)
-        else:
-            list(_pool.map(lines, bounds, bounds[1:]))
-
-    return run
-
-
-def _shared(starts: Integers) -> list[int]:
-    """Return the bounds of pieces that have as many lines and cells, one piece for one thread."""
-    lines = len(starts) - 1
-    work = starts + numpy.arange(lines + 1)
-    if THREADS == 1 or work[-1] < _FEW or forked():
-        return [0, lines]
-    even = numpy.linspace(0, work[-1], THREADS * _PIECES + 1)[1:-1]
-    return [0, *numpy.searchsorted(work, even).tolist(), lines]
-
-
-def _compiled(function: Callable[..., None], cached: bool = True) -> Callable[..., None]:
-    compiling = partial(njit, nogil=True, fastmath=_FAST, error_model="numpy")
-    if cached:
-        try:
-            return compiling(cache=True)(function)
-        except RuntimeError:  # numba found no place for it
-            _say_uncached("no folder can be written")
-    return compiling()(function)
-
-
-def cache_folder() -> Path | None:
-    """Return the folder that compiled kernels are kept in; None, with a warning, for none."""
-    kernel: Any = product
-    compiled: Any = _compiled(kernel.__wrapped__)
-    path = compiled.stats.cache_path
-    return None if path is None else Path(path)
-
-
-class _SaysOnce(Listener):
-    """Says, once in a process, that kernels are compiled and not found in the cache."""
-
-    said = False
-
-    def on_start(self, event: Event) -> None:
-        if not self.said and event.data["dispatcher"].py_func.__module__ == __name__:
-            self.said = True
-            _log.info("Compiling kernels, which takes a few seconds, once.")
-
-    def on_end(self, event: Event) -> None:
-        pass
-
-
-register("numba:compile", _SaysOnce())  # type: ignore[no-untyped-call]
-
-
-_said_uncached = False
-
-
-def _say_uncached(reason: str) -> None:
-    global _said_uncached
-    if not _said_uncached:
-        _said_uncached = True
-        warnings.warn(
-            f"Compiled kernels cannot be kept ({reason}), so every process compiles its own, which "
-            "takes some seconds; to keep them, name a folder in the environment's NUMBA_CACHE_DIR.",
-            stacklevel=4,
-        )
+from .compiling import compiled, kernel
 
 
 class Cells:
@@ -274,7 +163,7 @@ def _add_rows(
             sums[unit] += factor * row[unit]
 
 
-@_kernel
+@kernel
 def product(
     first: int,
     end: int,
@@ -299,7 +188,7 @@ def product(
         _add_rows(sums, starts[number], starts[number + 1], rows, values, dense)
 
 
-@_kernel
+@kernel
 def at_cells(
     first: int,
     end: int,
@@ -348,7 +237,7 @@ def at_cells(
             result[order[i]] = total
 
 
-@_kernel
+@kernel
 def adam_step(
     first: int,
     end: int,
@@ -399,3 +288,10 @@ def adam_step(
             m[unit] = beta1 * m[unit] + (one - beta1) * g
             v[unit] = beta2 * v[unit] + (one - beta2) * g * g
             w[unit] -= rate * m[unit] / (numpy.sqrt(v[unit]) + epsilon)
+
+
+def cache_folder() -> Path | None:
+    """Return the folder that compiled kernels are kept in; None, with a warning, for none."""
+    dispatcher: Any = compiled(product.__wrapped__)  # type: ignore[attr-defined]
+    path = dispatcher.stats.cache_path
+    return None if path is None else Path(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +20,10 @@ from ..distributed.workers import Workers
 from ..errors import ConfigurationError
 from ..evaluation.ensemble import Member
 from ..model import AutoRec
-from ..training.history import History
+from ..training.checkpoints import Checkpoint, Checkpoints
+from ..training.history import Epoch, History
 from ..training.loop import fit
 from .presets import Parameters, check_by_columns
-
-if TYPE_CHECKING:
-    from .fitting import Fitting
 
 
 def owned(ratings: Ratings, view: View, workers: Workers) -> NDArray[np.int64]:
@@ -50,8 +47,12 @@ def own_ratings(ratings: Ratings, view: View, own: NDArray[np.int64]) -> Ratings
 def train_by_columns(
     parameters: Parameters,
     parts: Mapping[str, Ratings | None],
-    how: Fitting,
     build: Callable[[int, tuple[float, float], float | None], AutoRec],
+    workers: Workers,
+    *,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    checkpoints: Checkpoints | None = None,
+    resume: bool | Checkpoint = False,
 ) -> tuple[Ratings, tuple[float, float], Member, History]:
     """Train one net, of which each worker owns some columns.
 
@@ -61,9 +62,11 @@ def train_by_columns(
     parts : mapping of str to Ratings
         Those to train on, and the "validation" and "test" ratings or None: all of them, or only
         those of the own columns, under the id maps of all.
-    how : Fitting
     build : callable
         Makes the net from its number of columns, the scale and the typical count.
+    workers : Workers
+    on_epoch, checkpoints, resume
+        See `autorec.fit`.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def train_by_columns(
         Of the whole on rank 0; of the own columns on the other workers.
     """
     check_by_columns(parameters)
-    workers, view = how.workers or Workers(), parameters.view
+    view = parameters.view
     assert view != "both"
     train = parts["train"]
     assert train is not None
@@ -101,9 +104,9 @@ def train_by_columns(
         cold=sum(scale) / 2 if cold is None else cold,
         contexts=where,
         seed=parameters.random_state,
-        on_epoch=how.on_epoch,
-        checkpoints=how.checkpoints,
-        resume=how.resume,
+        on_epoch=on_epoch,
+        checkpoints=checkpoints,
+        resume=resume,
         workers=workers,
         columns=columns,
     )
@@ -137,11 +140,9 @@ def _matrix(ratings: Ratings, view: View, own: NDArray[np.int64]) -> Interaction
 
 def _scale(ratings: Ratings, workers: Workers) -> tuple[float, float]:
     """Return the lowest and the highest rating of all workers."""
-    values = ratings.values if len(ratings) else np.array([np.inf, -np.inf])
-    ends = np.array([np.min(values), np.max(values)], dtype=np.float64)
-    if len(ratings) == 0:
-        ends = np.array([np.inf, -np.inf])
-    every = workers.gather(ends)
+    values = ratings.values
+    ends = np.min(values, initial=np.inf), np.max(values, initial=-np.inf)
+    every = workers.gather(np.array(ends, dtype=np.float64))
     return float(every[:, 0].min()), float(every[:, 1].max())
 
 

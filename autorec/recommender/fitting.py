@@ -122,7 +122,15 @@ def _learn_by_columns(
         return build_net(parameters, columns, scale, typical, None)
 
     parts = {"train": ratings, "validation": validation, "test": test}
-    found, scale, member, history = train_by_columns(parameters, parts, how, build)
+    found, scale, member, history = train_by_columns(
+        parameters,
+        parts,
+        build,
+        how.workers or Workers(),
+        on_epoch=how.on_epoch,
+        checkpoints=how.checkpoints,
+        resume=how.resume,
+    )
     chosen = {} if validation is None else _choice(parameters, [history], None, {})
     return Learned(found, scale, (member,), (history,), chosen)
 

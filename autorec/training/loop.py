@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Callable, Literal
+from typing import Any, Callable
 
 import numpy
 
 from .._arrays import Integers
-from .._bounds import real
 from .._mxnet import Array, Block, Context, Parameter, mx, np, numpy_semantics
 from .._storage.state import State, check_like
-from ..compute.choice import is_sparse
 from ..compute.devices import try_all_gpus
-from ..data.interactions import Extent, Interactions
+from ..data.interactions import Interactions
 from ..distributed.columns import Columns
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError, TrainingError
@@ -25,16 +22,14 @@ from ..evaluation.prediction import predict_cells
 from ..model import AutoRec
 from .checkpoints import Checkpoint, Checkpoints, CheckpointWriter
 from .column_checkpoints import ColumnsWriter, restored_columns
-from .columns import check_columns, draw_own, predict_own, whole_fingerprint
+from .columns import check_columns, predict_own, whole_fingerprint
 from .fingerprint import fingerprint
 from .history import Epoch, EpochSums, History
 from .interrupts import interrupts_held
 from .optimizer import init_kvstore
+from .preparation import begin, check, first_steps, settled
 from .settings import Settings
-from .sparse_steps import SparseSteps, is_lazy
-from .steps import DenseSteps, Steps
-
-_log = logging.getLogger("autorec")
+from .steps import Steps
 
 #: The product of the weights' norms from which on float32 may not hold what is predicted.
 _MOST = 1e30
@@ -136,11 +131,11 @@ def fit(
     settings = replace(settings or Settings(), **changes)
     workers, contexts = workers or Workers(), list(contexts or try_all_gpus())
     whole = train if columns is None else columns
-    _check(settings, whole, clip, cold, checkpoints, resume, workers)
+    check(settings, whole, clip, cold, checkpoints, resume, workers)
     if columns is not None:
         check_columns(settings, net, columns, contexts)
         settings = replace(settings, compute="sparse")
-    settings = _settled(settings, net, train, whole, contexts, workers)
+    settings = settled(settings, net, train, whole, contexts, workers)
     init = init or mx.init.Normal(0.01)
     more: dict[str, object] = {"clip": clip, "cold": cold, "seed": seed}
 
@@ -152,7 +147,7 @@ def fit(
         named = {f"{name} ratings": part for name, part in parts.items()}
         return whole_fingerprint(facts, named, columns, workers)
 
-    resumed_from, writer = _begin(checkpoints, resume, settings, workers, depends_on, columns)
+    resumed_from, writer = begin(checkpoints, resume, settings, workers, depends_on, columns)
 
     def score(ratings: Interactions) -> float:
         """Return the RMSE of a part of the ratings, of which each worker predicts a share."""
@@ -170,7 +165,7 @@ def fit(
         return math.sqrt(total / count)
 
     mx.random.seed(seed)
-    steps = _first_steps(net, train, init, start or {}, settings, contexts, workers, columns)
+    steps = first_steps(net, train, init, start or {}, settings, contexts, workers, columns)
     if resumed_from is not None or workers.count > 1:
         for context in contexts:  # gives the parameters their shapes, and draws the weights
             net(np.zeros((1, train.shape[1]), ctx=context))
@@ -197,56 +192,6 @@ def fit(
     if workers.count > 1 and columns is None:
         init_kvstore(steps.trainer)
     return run_epochs(run)
-
-
-def _settled(
-    settings: Settings,
-    net: AutoRec,
-    train: Interactions,
-    whole: Extent,
-    contexts: Sequence[Context],
-    workers: Workers,
-) -> Settings:
-    """Return the settings with what the ratings and the machine decide of them."""
-    settings = replace(
-        settings,
-        compute=_chosen(settings, net, train, contexts),
-        batch_size=_batch_size(settings, whole),
-        steps_per_epoch=None,
-        weight_decay=settings.weight_decay * (len(whole) / 1e5) ** settings.decay_growth,
-        decay_growth=0.0,
-    )
-    lazy = is_lazy(settings, train, contexts, workers)
-    if lazy:
-        _log.info("Updating only the weights of columns that are rated in the batch (lazy).")
-    return replace(settings, updates="lazy" if lazy else "exact")
-
-
-def _first_steps(
-    net: AutoRec,
-    train: Interactions,
-    init: object,
-    start: Mapping[str, Array],
-    settings: Settings,
-    contexts: Sequence[Context],
-    workers: Workers,
-    columns: Columns | None,
-) -> Steps:
-    """Initialise the net, and return what makes its steps."""
-    if columns is not None:
-        drawn = draw_own(net, init, columns, contexts[0])
-        _initialise(net, mx.init.Zero(), {**drawn, **start}, contexts, settings)
-        del drawn
-        return SparseSteps(net, train, settings, contexts, workers, columns)
-    _initialise(net, init, start, contexts, settings)
-    kind = SparseSteps if settings.compute == "sparse" else DenseSteps
-    return kind(net, train, settings, contexts, workers)
-
-
-def _batch_size(settings: Settings, train: Extent) -> int:
-    if settings.steps_per_epoch is None:
-        return settings.batch_size
-    return math.ceil(len(train.rated_rows()) / settings.steps_per_epoch)
 
 
 def run_epochs(run: Run) -> History:
@@ -468,86 +413,6 @@ def load_weights(net: Block, values: Sequence[Array]) -> None:
 def epoch_seed(seed: int, epoch: int, rank: int) -> int:
     """Return the seed of an epoch's dropout on a worker; a rank of 0 is that of one process."""
     return int(numpy.random.SeedSequence([seed, epoch, rank]).generate_state(1)[0] >> 1)
-
-
-def _check(
-    settings: Settings,
-    train: Extent,
-    clip: tuple[float, float] | None,
-    cold: float | None,
-    checkpoints: Checkpoints | None,
-    resume: bool | Checkpoint,
-    workers: Workers,
-) -> None:
-    if len(train) == 0:
-        raise ConfigurationError("There are no ratings to train on; give at least one.")
-    if clip is not None and not real("clip", clip[0]) <= real("clip", clip[1]):
-        raise ConfigurationError(f"clip must be in ascending order, not {clip}.")
-    if cold is not None:
-        real("cold", cold)
-    if resume and checkpoints is None:
-        raise ConfigurationError("resume needs checkpoints; name the folder that they are in.")
-    if workers.count > 1 and settings.optimizer.lower() == "sgld":
-        raise ConfigurationError(
-            "sgld draws, which several workers do differently; choose another optimizer."
-        )
-
-
-def _begin(
-    checkpoints: Checkpoints | None,
-    resume: bool | Checkpoint,
-    settings: Settings,
-    workers: Workers,
-    depends_on: Callable[[], dict[str, object]],
-    columns: Columns | None,
-) -> tuple[Checkpoint | None, CheckpointWriter | None]:
-    """Return what a run goes on from and what writes its checkpoints; check that all agree."""
-    if checkpoints is None and workers.count == 1:
-        return None, None
-    resumed_from = None if checkpoints is None else checkpoints.begin(resume)
-    facts = depends_on()
-    if workers.count > 1:
-        if columns is None:  # of columns any number of workers can take theirs
-            facts["workers"] = workers.count
-        epochs = {"epochs": settings.num_epochs, "from": resumed_from and resumed_from.epoch}
-        workers.check_alike({**facts, **epochs})
-    if checkpoints is None:
-        return None, None
-    facts.update(checkpoints.facts)
-    if resumed_from is not None:
-        resumed_from.check(facts, settings.num_epochs)
-    if columns is not None:
-        return resumed_from, ColumnsWriter(checkpoints, facts, resumed_from, columns, workers)
-    if workers.rank > 0:
-        return resumed_from, None
-    return resumed_from, CheckpointWriter(checkpoints, facts, resumed_from)
-
-
-def _chosen(
-    settings: Settings, net: Block, train: Interactions, contexts: Sequence[Context]
-) -> Literal["dense", "sparse"]:
-    sparse = is_sparse(settings.compute, net, train, contexts)
-    share = len(train) / (train.shape[0] * train.shape[1])
-    _log.info(
-        f"Computing {'only the rated cells (sparse)' if sparse else 'whole rows (dense)'}; "
-        f"{share:.1%} of the cells are rated."
-    )
-    return "sparse" if sparse else "dense"
-
-
-def _initialise(
-    net: Block,
-    init: object,
-    start: Mapping[str, Array],
-    contexts: Sequence[Context],
-    settings: Settings,
-) -> None:
-    net.initialize(init, ctx=contexts, force_reinit=True)
-    for name, value in start.items():
-        net._collect_params_with_prefix()[name].set_data(np.array(value, dtype="float32"))
-    for name, parameter in net.collect_params().items():
-        decays = settings.decay_biases or not name.endswith("bias")
-        parameter.wd_mult = 1.0 if decays else 0.0
 
 
 def _check_finite(epoch: Epoch) -> None:

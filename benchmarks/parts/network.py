@@ -12,13 +12,11 @@ import sys
 from statistics import median
 from unittest.mock import patch
 
-import numpy
-from scipy.sparse import csr_matrix
-
 from autorec.distributed.launch import free_ports
 from benchmarks.jobs.epoch_job import timed
 from benchmarks.jobs.network_job import WORKERS
 from benchmarks.markdown import table
+from benchmarks.stepping import sparse_step
 
 #: Of the net and the users that the scaling is computed for, and bytes a second each way.
 HIDDEN, COLUMNS, OF_A_USER, NETWORK = 500, 20_000, 100, 1.25e9
@@ -57,26 +55,10 @@ def step_costs(shared: bool) -> tuple[float, float]:
         Whether the step is that of a worker in a job, without what it sends; or that of a process
         which trains alone, and needs no array for the gradient.
     """
-    from autorec import AutoRec, Interactions
-    from autorec._mxnet import mx
-    from autorec.training.settings import Settings
-    from autorec.training.sparse_steps import SparseSteps
-
-    random = numpy.random.default_rng(0)
     few, many = 256, 2_048
-    cells = numpy.repeat(numpy.arange(many), OF_A_USER)
-    values = random.integers(1, 6, len(cells)).astype("float32")
-    columns = random.integers(0, COLUMNS, len(cells))
-    inputs = Interactions(csr_matrix((values, (cells, columns)), shape=(many, COLUMNS)))
-    net = AutoRec(HIDDEN, COLUMNS, 0.0)
-    net.initialize(mx.init.Normal(0.01))
     # Without kernels it makes no pass of its own over the weights.
     with patch("autorec.compute.choice.has_kernels", lambda: not shared):
-        steps = SparseSteps(net, inputs, Settings(loss="sum", weight_decay=0.01), [mx.cpu()])
-
-    def step(size: int) -> None:
-        steps.step(numpy.arange(size))
-        mx.npx.waitall()
+        step = sparse_step(many, OF_A_USER, COLUMNS, HIDDEN)
 
     seconds = [median(timed(lambda size=size: step(size), 7)) for size in (few, many)]
     of_rating = (seconds[1] - seconds[0]) / ((many - few) * OF_A_USER)

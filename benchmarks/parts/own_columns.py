@@ -15,12 +15,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-import numpy
-from scipy.sparse import csr_matrix
-
 from autorec.distributed.launch import free_ports
 from benchmarks.jobs.epoch_job import timed
 from benchmarks.markdown import table
+from benchmarks.stepping import sparse_step
 
 JOB = "benchmarks.jobs.columns_job"
 #: Rows, columns, ratings, units, batch: Netflix' items, users and ratings, as the paper trains.
@@ -169,25 +167,8 @@ def _finish(processes: Sequence[subprocess.Popen[str]]) -> list[str]:
 
 def step_costs(columns: int = 20_000, units: int = 500, a_row: int = 1_000) -> tuple[float, float]:
     """Return the seconds that a rating and a weight cost a worker's step, without its sums."""
-    from autorec import AutoRec, Interactions
-    from autorec._mxnet import mx
-    from autorec.training.settings import Settings
-    from autorec.training.sparse_steps import SparseSteps
-
-    random = numpy.random.default_rng(0)
     few, many = 64, 256
-    cells = numpy.repeat(numpy.arange(many), a_row)
-    values = random.integers(1, 6, len(cells)).astype("float32")
-    places = random.integers(0, columns, len(cells))
-    inputs = Interactions(csr_matrix((values, (cells, places)), shape=(many, columns)))
-    net = AutoRec(units, columns, 0.05)
-    net.initialize(mx.init.Normal(0.01))
-    steps = SparseSteps(net, inputs, Settings(loss="sum", weight_decay=0.01), [mx.cpu()])
-
-    def step(size: int) -> None:
-        steps.step(numpy.arange(size))
-        mx.npx.waitall()
-
+    step = sparse_step(many, a_row, columns, units, 0.05)
     seconds = [min(timed(lambda size=size: step(size), 15)) for size in (few, many)]
     of_rating = (seconds[1] - seconds[0]) / ((many - few) * a_row)
     return of_rating, (seconds[0] - few * a_row * of_rating) / (2 * units * columns)

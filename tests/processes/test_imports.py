@@ -60,7 +60,7 @@ def test_mxnet_is_told_of_all_processors_unless_another_number_is_given(
 def test_kernels_take_as_many_threads_as_mxnet(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("numba")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    done = run_python("from autorec.compute import kernels\nprint(kernels.THREADS)\n")
+    done = run_python("from autorec.compute import compiling\nprint(compiling.THREADS)\n")
     assert done.stdout.split() == ["1"], done.stderr
 
 

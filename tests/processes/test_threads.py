@@ -341,14 +341,14 @@ def test_kernels_are_compiled_once_though_threads_come_together(
     few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("numba")
-    from autorec.compute import kernels
+    from autorec.compute import compiling
 
-    monkeypatch.setattr(kernels, "_FEW", few)  # from how many on threads share a call
+    monkeypatch.setattr(compiling, "_FEW", few)  # from how many on threads share a call
 
     matrix = random_matrix(50, 40, 0.2, "csr", numpy.float32, random_state=0)
     weight = numpy.ones((40, 3), dtype=numpy.float32)
 
-    @kernels._kernel
+    @compiling.kernel
     def doubled(
         first: int, end: int, starts: Any, lines: Any, values: Any, of: Any, result: Any
     ) -> None:

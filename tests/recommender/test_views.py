@@ -206,27 +206,30 @@ def test_new_users_and_new_items_are_folded_in(unit, rng, tmp_path):
     )
 
 
+def stopped(model, ratings, checkpoints, after):
+    """Fit until so many epochs were trained, and stop; return these."""
+    heard = []
+
+    def count(epoch):
+        heard.append(epoch)
+        if len(heard) == after:
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        model.fit(ratings, checkpoints=checkpoints, on_epoch=count)
+    return heard
+
+
 # Ten epochs choose, of the item view and of the user view; each of those to all ratings has one.
 @pytest.mark.parametrize("stop", [1, 5, 8, 11, 12])
 def test_a_run_of_both_views_is_resumed_to_the_bit(stop, unit, rng, tmp_path):
     ratings = Ratings.from_frame(table(rng))
     parameters = {**SMALL, **BOTH, **unit, "user_weight": None}
     expected = Recommender(**parameters).fit(ratings)
-    heard = []
-
-    def count(epoch):
-        heard.append(epoch)
-        if len(heard) == stop:
-            raise RuntimeError("stopped")
-
-    with pytest.raises(RuntimeError, match="stopped"):
-        Recommender(**parameters).fit(
-            ratings, checkpoints=Checkpoints(tmp_path / "run"), on_epoch=count
-        )
+    checkpoints = Checkpoints(tmp_path / "run")
+    heard = stopped(Recommender(**parameters), ratings, checkpoints, stop)
     found = Recommender(**parameters)
-    found.fit(
-        ratings, checkpoints=Checkpoints(tmp_path / "run"), resume=True, on_epoch=heard.append
-    )
+    found.fit(ratings, checkpoints=checkpoints, resume=True, on_epoch=heard.append)
     pairs = every_pair(expected)
     assert found.predict(*pairs).tobytes() == expected.predict(*pairs).tobytes()
     planned = 6 + 4 + len(expected.history_) + len(expected.histories_[1])
@@ -307,16 +310,8 @@ def test_a_choice_of_weight_decay_is_resumed_to_the_bit(stop, rng, tmp_path):
     ratings = Ratings.from_frame(table(rng))
     parameters = {**SMALL, "holdout": 0.2, "choose_decay": True}  # two runs of six at least
     expected = Recommender(**parameters).fit(ratings)
-    heard = []
-
-    def count(epoch):
-        heard.append(epoch)
-        if len(heard) == stop:
-            raise RuntimeError("stopped")
-
     checkpoints = Checkpoints(tmp_path / "run")
-    with pytest.raises(RuntimeError, match="stopped"):
-        Recommender(**parameters).fit(ratings, checkpoints=checkpoints, on_epoch=count)
+    stopped(Recommender(**parameters), ratings, checkpoints, stop)
     found = Recommender(**parameters).fit(ratings, checkpoints=checkpoints, resume=True)
     assert found.chosen_ == expected.chosen_
     pairs = every_pair(expected)
