@@ -19,9 +19,9 @@ from ..distributed.roles import KVStoreName, Parallel, Role, serve
 from ..errors import ConfigurationError
 from ..recommender.presets import (
     Parameters,
-    check_by_columns,
     planned_epochs,
     preset_parameters,
+    why_not_by_columns,
 )
 from ..recommender.settings_file import SettingsFile, read_settings
 from ..training.checkpoints import Checkpoint
@@ -39,6 +39,7 @@ from .resume import (
 from .source import Source, has_seen, sizes, source_options
 
 if TYPE_CHECKING:
+    from ..distributed.workers import Workers
     from ..recommender.estimator import Recommender
 
 
@@ -73,10 +74,11 @@ def train_command(
     quiet: bool = typer.Option(
         False, "--quiet", help="Print only the result, no progress.", rich_help_panel=OUTPUT
     ),
-    parallel: Parallel = typer.Option(
-        "rows",
+    parallel: Optional[Parallel] = typer.Option(
+        None,
         help="What the workers of a job share: the rows of each batch, or the columns of net and "
-        "ratings, of which each then holds only its own.",
+        "ratings, of which each then holds only its own.  [default: columns where the net allows "
+        "it, else rows]",
         rich_help_panel=WHERE,
     ),
     checkpoint_every: Optional[int] = typer.Option(
@@ -111,23 +113,14 @@ def train_command(
     if settings is None:
         preset = preset or "section"
     parameters, chosen = _hyperparameters(settings, preset, options)
-    if parallel == "columns":
-        if kvstore is None:
-            raise ConfigurationError("--parallel columns is for the workers of a job; see launch.")
-        check_by_columns(parameters)
-        if checkpoint_every and output is None and resume is None:
-            raise ConfigurationError(
-                "Workers that own columns each write a part of a checkpoint; name the folder of "
-                "the run with --output."
-            )
+    where_parts_go = output or resume or not checkpoint_every
+    parallel, workers = _joined(kvstore, parallel, parameters, bool(where_parts_go), bool(resume))
+    context.params["parallel"] = parallel  # for a run that resumes this one
     source = Source.from_options(options, any_sign=parameters.any_sign)
     _check_validation(validation_ratio, parameters)
-    workers, own, parts = None, None, None
+    own, parts = None, None
     seed = parameters.random_state
-    if parallel == "columns":
-        from ..distributed.workers import Workers
-
-        workers = Workers.join(kvstore)
+    if parallel == "columns" and workers is not None:
         view = cast(View, parameters.view)  # one of the two, as was checked
         own = source.read_own(view, workers.rank, workers.count, seed, validation_ratio)
     if own is not None:
@@ -154,7 +147,7 @@ def train_command(
 
     model = Recommender(**vars(parameters))
     facts = describe(name, learned, chooser, held_out)
-    workers = workers or Workers.join(kvstore)
+    workers = workers or Workers()
     if own is not None:
         held_out, facts = of_all_workers(workers, facts, held_out)
     first = workers.rank == 0  # the only one that speaks and writes
@@ -220,6 +213,40 @@ def train_command(
 def register(app: typer.Typer) -> None:
     """Give a command line this command."""
     app.command("train", cls=Command)(train_command)
+
+
+def _joined(
+    kvstore: KVStoreName | None,
+    parallel: Parallel | None,
+    parameters: Parameters,
+    named: bool,
+    resumed: bool,
+) -> tuple[Parallel, Workers | None]:
+    """Join the other workers of a job; return what is shared with them, and the workers.
+
+    None for a run by itself, which imports MXNet only once its arguments are known to be right. A
+    run that is resumed without a word on what is shared is one of before there was a choice.
+    """
+    if kvstore is None:
+        if parallel == "columns":
+            raise ConfigurationError("--parallel columns is for the workers of a job; see launch.")
+        return "rows", None
+    reason = why_not_by_columns(parameters)
+    if reason is None and not named:
+        reason = (
+            "Workers that own columns each write a part of a checkpoint; name the folder of the "
+            "run with --output."
+        )
+    if parallel == "columns" and reason is not None:
+        raise ConfigurationError(reason)
+    from ..compute.devices import contexts
+    from ..distributed.workers import Workers
+
+    workers = Workers.join(kvstore)
+    if parallel is None:  # of all workers alike, though one may have more GPUs than another
+        by_rows = resumed or reason is not None or len(contexts(parameters.devices)) > 1
+        parallel = "rows" if workers.sums([float(by_rows)])[0] else "columns"
+    return parallel, workers
 
 
 def _hyperparameters(

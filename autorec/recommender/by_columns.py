@@ -32,7 +32,8 @@ def owned(ratings: Ratings, view: View, workers: Workers) -> NDArray[np.int64]:
     ranks = owners(ids, workers.count)
     if len(np.unique(ranks)) < workers.count:
         raise ConfigurationError(
-            f"{len(ids):,} columns leave one of {workers.count} workers without any; take fewer."
+            f"{len(ids):,} columns leave one of {workers.count} workers without any; take fewer, "
+            "or --parallel rows."
         )
     return np.flatnonzero(ranks == workers.rank)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Optional, Union
 from .._bounds import MOST_SEED
 from ..data import RatingsIn, RatingsOut, View
 from ..errors import ConfigurationError
-from ..training.settings import Settings, setting
+from ..training.settings import NOT_BY_COLUMNS, Settings, setting
 
 Views = Literal["item", "user", "both"]
 
@@ -253,14 +253,8 @@ def preset_parameters(name: str, **changes: Any) -> Parameters:
     return Parameters(**{**PRESETS[name], **changes})
 
 
-def check_by_columns(parameters: Parameters) -> None:
-    """Refuse, before any rating is read, what workers that own columns cannot train.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is asked for.
-    """
+def why_not_by_columns(parameters: Parameters) -> str | None:
+    """Return why workers that own columns cannot train with some values; None where they can."""
     reasons = {
         "one view; choose item or user": parameters.view == "both",
         "one net; leave --members at 1": parameters.members > 1,
@@ -272,9 +266,21 @@ def check_by_columns(parameters: Parameters) -> None:
         ),
         "only the rated cells; leave out --compute dense": parameters.compute == "dense",
         "without dropout on the input; leave out --input-dropout": parameters.input_dropout > 0,
+        "by an optimizer that takes each line by itself; choose another one than "
+        f"{parameters.optimizer}": parameters.optimizer.lower() in NOT_BY_COLUMNS,
     }
-    for reason, asked in reasons.items():
-        if asked:
-            raise ConfigurationError(
-                f"Workers that own columns train {reason}, or train with --parallel rows."
-            )
+    reason = next((reason for reason, asked in reasons.items() if asked), None)
+    return reason and f"Workers that own columns train {reason}, or train with --parallel rows."
+
+
+def check_by_columns(parameters: Parameters) -> None:
+    """Refuse, before any rating is read, what workers that own columns cannot train.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is asked for.
+    """
+    reason = why_not_by_columns(parameters)
+    if reason is not None:
+        raise ConfigurationError(reason)

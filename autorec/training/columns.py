@@ -22,10 +22,8 @@ from ..distributed.columns import Columns
 from ..distributed.workers import Workers
 from ..errors import ConfigurationError
 from ..model import AutoRec
-from .settings import Settings
+from .settings import NOT_BY_COLUMNS, Settings
 
-#: These scale an update by norms of whole matrices, or draw.
-_NOT_BY_COLUMNS = ("lamb", "lars", "lbsgd", "sgld")
 #: Rows at a time; as many products are sent.
 _ROWS = 1024
 
@@ -47,7 +45,7 @@ def check_columns(
         reason = "computes only the rated cells; leave out compute='dense'"
     elif len(contexts) > 1:
         reason = f"uses one device a worker, not {len(contexts)}"
-    elif settings.optimizer.lower() in _NOT_BY_COLUMNS:
+    elif settings.optimizer.lower() in NOT_BY_COLUMNS:
         reason = f"cannot split {settings.optimizer}; choose another optimizer"
     elif getattr(net.input_dropout, "_rate", 0.0) > 0:
         reason = "has no dropout on the input"

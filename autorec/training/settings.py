@@ -28,6 +28,9 @@ _OPTIMIZERS = (
     *("adadelta", "adagrad", "adam", "adamax", "ccsgd", "dcasgd", "ftml", "ftrl", "lamb", "lars"),
     *("lbsgd", "nadam", "nag", "rmsprop", "sgd", "sgld", "signum"),
 )
+#: Of these, those that scale an update by norms of whole matrices, or draw, which workers that own
+#: columns cannot.
+NOT_BY_COLUMNS = ("lamb", "lars", "lbsgd", "sgld")
 
 _BOUNDS = ("least", "most", "above", "below")
 

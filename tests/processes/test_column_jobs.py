@@ -73,16 +73,21 @@ def test_workers_that_own_columns_are_one_process(tmp_path, count, servers):
 def test_a_launched_job_is_killed_and_resumed_by_other_workers(tmp_path, ratings_file, monkeypatch):
     given = ["--ratings", "films.csv", "--hidden", 4, "--batch-size", 16, "--dropout", 0.05]
     given += ["--validation-ratio", 0.2, "--seed", 5, "--normalise", "--devices", "cpu"]
-    options = ["--epochs", 1_000_000, "--checkpoint-every", 1, "--output", "run"]
-    process = launched("--", "train", "--parallel", "columns", *given, *options, cwd=tmp_path)
+    options = [*given, "--epochs", 1_000_000, "--checkpoint-every", 1, "--output", "run"]
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
-    wait_for(lambda: checkpoints.epochs()[-1:] > [2], process)
-    started = children(process)
-    os.kill(started["worker"][1], signal.SIGKILL)
-    code, said = end_of(process, started)
-    assert code == 1
-    assert said[-1].startswith("autorec: worker 1 ended with SIGKILL, and so the whole job has")
-    last = checkpoints.epochs()[-1] + 2
+    last = 0
+    for role, which in (("worker", 1), ("server", 0), ("scheduler", 0)):
+        begun = options if last == 0 else ["--resume", "run"]
+        process = launched("--", "train", *begun, cwd=tmp_path)
+        wait_for(lambda after=last: checkpoints.epochs()[-1:] > [after + 2], process)
+        started = children(process)
+        os.kill(started[role][which], signal.SIGKILL)
+        code, said = end_of(process, started)
+        assert code == 1
+        name = role if role == "scheduler" else f"{role} {which}"
+        assert said[-1].startswith(f"autorec: {name} ended with SIGKILL, and so the whole job has")
+        last = checkpoints.epochs()[-1]
+    last += 2
 
     again = ["train", "--resume", "run", "--epochs", last]
     process = launched("--workers", 3, "--servers", 2, "--", *again, cwd=tmp_path)
@@ -112,10 +117,11 @@ def test_each_worker_reads_the_file_of_its_users(tmp_path, ratings_file):
     assert "ratings are in films-2/" in done.stdout
     given = ["--ratings", "films-2", "--hidden", 4, "--epochs", 2, "--validation-ratio", 0.2]
     given += ["--devices", "cpu", "--output", "run"]
-    process = launched("--", "train", "--parallel", "columns", *given, cwd=tmp_path)
+    process = launched("--", "train", *given, cwd=tmp_path)
     code, said = end_of(process, {})
     assert code == 0, said
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["config"]["parallel"] == "columns"
     sizes = [metrics[f"num_{part}"] for part in ("train", "validation", "test")]
     assert sum(sizes) == len(ratings_file.read_text().splitlines()) - 1
     model = Recommender.load(tmp_path / "run" / "model")

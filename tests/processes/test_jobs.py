@@ -156,10 +156,11 @@ def test_without_a_launcher_a_killed_worker_ends_all_with_a_word(job):
 def test_a_launched_job_is_stopped_killed_and_resumed(tmp_path, ratings_file, monkeypatch):
     given = ["--ratings", "films.csv", "--hidden", 4, "--dropout", 0, "--batch-size", 16]
     given += ["--validation-ratio", 0.2, "--seed", 5]
+    rows = ["--parallel", "rows"]
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
     epochs = {"--epochs": 1_000_000, "--checkpoint-every": 1, "--output": "run"}
     options = [each for pair in epochs.items() for each in pair]
-    process = launched("--", "train", *given, *options, cwd=tmp_path)
+    process = launched("--", "train", *given, *rows, *options, cwd=tmp_path)
     wait_for(checkpoints.epochs, process)
     started = children(process)
     assert [len(pids) for pids in started.values()] == [1, 1, 2]

@@ -54,7 +54,7 @@ def test_rank_0_ends_with_the_model_of_one_process(case, tmp_path):
     [
         {"view": "both", "user_weight": 0.5}, {"members": 2}, {"holdout": 0.1},
         {"num_hidden": [4, 4], "pretrain_epochs": 1}, {"ratings_in": "mean"}, {"compute": "dense"},
-        {"input_dropout": 0.1},
+        {"input_dropout": 0.1}, {"optimizer": "lars"},
     ],
 )  # fmt: skip
 def test_what_columns_cannot_do_is_refused(change):

@@ -1,0 +1,61 @@
+"""What the workers of a job share where nothing is said: columns where the net allows it."""
+
+import json
+
+import pytest
+from support.command_line import command_line
+
+from autorec.distributed.roles import Role
+from autorec.distributed.workers import Workers
+
+
+@pytest.fixture
+def job(monkeypatch):
+    """The only worker of a job, in this process."""
+    role = Role("worker", num_workers=1, num_servers=1)
+    monkeypatch.setattr(Role, "from_environment", lambda: role)
+    monkeypatch.setattr(Workers, "join", lambda kvstore: Workers())
+
+
+@pytest.mark.parametrize(
+    ("options", "shared"),
+    [
+        ([], "columns"),
+        (["--view", "user", "--normalise", "--averaging", "0.9"], "columns"),
+        (["--parallel", "rows"], "rows"),
+        (["--members", "2"], "rows"),
+        (["--ratings-out", "biases"], "rows"),
+        (["--optimizer", "lamb"], "rows"),
+        (["--compute", "dense"], "rows"),
+    ],
+)
+def test_workers_share_columns_where_the_net_allows_it(
+    job, ratings_file, tmp_path, monkeypatch, options, shared
+):
+    monkeypatch.chdir(tmp_path)
+    given = ["--ratings", "films.csv", "--hidden", 2, "--epochs", 1, "--devices", "cpu"]
+    given += ["--kvstore", "dist_sync", "--checkpoint-every", 1, "--output", "run", *options]
+    assert command_line(monkeypatch, *given) == 0
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["config"]["parallel"] == shared
+
+
+def test_a_job_goes_on_as_it_began(job, ratings_file, tmp_path, monkeypatch):
+    """Checkpoints without a named folder are those of rows, also when the run is resumed."""
+    monkeypatch.chdir(tmp_path)
+    given = ["--ratings", "films.csv", "--hidden", 2, "--epochs", 1, "--devices", "cpu"]
+    given += ["--kvstore", "dist_sync", "--checkpoint-every", 1]
+    assert command_line(monkeypatch, *given) == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    assert command_line(monkeypatch, "--resume", run, "--epochs", 2) == 0
+    assert json.loads((run / "metrics.json").read_text())["config"]["parallel"] == "rows"
+
+
+def test_what_stands_in_the_way_of_columns_is_said(
+    job, ratings_file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    given = ["--ratings", "films.csv", "--kvstore", "dist_sync", "--parallel", "columns"]
+    assert command_line(monkeypatch, *given, "--optimizer", "sgld") == 2
+    assert "another one than sgld, or train with --parallel rows" in capsys.readouterr().err
+    assert command_line(monkeypatch, *given, "--checkpoint-every", 1) == 2
+    assert "name the folder of the run with --output" in capsys.readouterr().err
