@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Optional
@@ -76,22 +76,26 @@ def source_options(*names: str) -> list[inspect.Parameter]:
 
 @dataclass(frozen=True)
 class Parts:
-    """Ratings apart for training and for testing, and the table that both are of."""
+    """Ratings apart for training, choosing and testing.
+
+    Parameters
+    ----------
+    name : str
+    learned, held_out : Ratings
+    chooser : Ratings, optional
+        For validation.
+    table : Ratings, optional
+        What all are of, where it is one table that is at hand.
+    own : bool
+        Whether they are only those of a worker's own columns.
+    """
 
     name: str
     learned: Ratings
     held_out: Ratings
-    table: Ratings | None
-
-
-@dataclass(frozen=True)
-class OwnParts:
-    """The ratings of a worker's own columns, apart for training, choosing and testing."""
-
-    name: str
-    learned: Ratings
-    chooser: Ratings | None
-    held_out: Ratings
+    chooser: Ratings | None = None
+    table: Ratings | None = None
+    own: bool = False
 
 
 def sizes(ratings: int, items: int, users: int) -> str:
@@ -111,6 +115,14 @@ def has_seen(about: Mapping[str, object], parts: Parts) -> bool:
     if parts.table is None or about.get("sha256_table") != parts.table.checksum():
         return False
     return about.get("sha256_ratings") != parts.learned.checksum()
+
+
+def with_chooser(parts: Parts, ratio: float, seed: int) -> Parts:
+    """Return parts of which a share to train on is held out to choose by."""
+    from ..data.splits import random_split
+
+    learned, chooser = random_split(parts.learned, ratio, seed)
+    return replace(parts, learned=learned, chooser=chooser)
 
 
 @dataclass(frozen=True)
@@ -175,6 +187,11 @@ class Source:
             given["test_ratio"] = None
         return given
 
+    @property
+    def is_split(self) -> bool:
+        """Whether they are a folder of `autorec data split`, of which each worker reads a file."""
+        return self.ratings is not None and self.ratings.is_dir()
+
     def read(self, seed: int) -> Parts:
         """Return the ratings to train on and those held out; the seed is of a random split."""
         from ..data.splits import given_split, last_split, random_split
@@ -182,7 +199,7 @@ class Source:
         if self.train is not None:
             learned = self._read(self.train)
             parts = given_split(learned, self._read(self.test, like=learned))
-            return Parts(_stem(self.train), *parts, table=None)
+            return Parts(_stem(self.train), *parts)
         name, table = self.read_table()
         if self.split == "random":
             return Parts(name, *random_split(table, self.test_ratio, seed), table=table)
@@ -197,7 +214,7 @@ class Source:
 
     def read_own(
         self, view: View, rank: int, count: int, seed: int, validation_ratio: float
-    ) -> OwnParts | None:
+    ) -> Parts | None:
         """Return what a worker that owns columns keeps of a file, without ever holding all of it.
 
         None where the source is no single file that is split at random: it is then read whole.
@@ -220,7 +237,7 @@ class Source:
 
         own = partial(owners, workers=count)
         sign = self.nonpositive
-        if self.ratings.is_dir():
+        if self.is_split:
             share = read_part(self.ratings, view, own, rank, count, sign)
             seed += 1_000_003 * rank
         elif self.ratings.is_file():
@@ -233,7 +250,7 @@ class Source:
         if validation_ratio:
             learned, chosen = learned.split(validation_ratio, seed + 1)
             chooser = chosen.ratings
-        return OwnParts(_stem(self.ratings), learned.ratings, chooser, held_out.ratings)
+        return Parts(_stem(self.ratings), learned.ratings, held_out.ratings, chooser, own=True)
 
     @property
     def _at_random(self) -> bool:

@@ -36,7 +36,7 @@ from .resume import (
     resumable_checkpoints,
     told_how_to_resume,
 )
-from .source import Source, has_seen, sizes, source_options
+from .source import Parts, Source, has_seen, sizes, source_options, with_chooser
 
 if TYPE_CHECKING:
     from ..distributed.workers import Workers
@@ -113,31 +113,22 @@ def train_command(
     if settings is None:
         preset = preset or "section"
     parameters, chosen = _hyperparameters(settings, preset, options)
+    source = Source.from_options(options, any_sign=parameters.any_sign)
+    if kvstore is not None and source.is_split:
+        parallel = parallel or "columns"
     where_parts_go = output or resume or not checkpoint_every
     parallel, workers = _joined(kvstore, parallel, parameters, bool(where_parts_go), bool(resume))
     context.params["parallel"] = parallel  # for a run that resumes this one
-    source = Source.from_options(options, any_sign=parameters.any_sign)
     _check_validation(validation_ratio, parameters)
-    own, parts = None, None
-    seed = parameters.random_state
-    if parallel == "columns" and workers is not None:
-        view = cast(View, parameters.view)  # one of the two, as was checked
-        own = source.read_own(view, workers.rank, workers.count, seed, validation_ratio)
-    if own is not None:
-        name, learned, chooser, held_out = own.name, own.learned, own.chooser, own.held_out
-    else:
-        parts = source.read(seed)
-        name, learned, chooser, held_out = parts.name, parts.learned, None, parts.held_out
-        if validation_ratio:
-            from ..data.splits import random_split
-
-            learned, chooser = random_split(learned, validation_ratio, seed + 1)
-    if parts is not None and chosen is not None and has_seen(chosen.about, parts):
+    parts = _read(source, parameters, parallel, workers, validation_ratio)
+    if chosen is not None and has_seen(chosen.about, parts):
         warnings.warn(
             f"{settings} was chosen on ratings of which some are held out here: the test RMSE will "
             "be too good. Split as autorec tune did, with the same --seed.",
             stacklevel=1,
         )
+    if validation_ratio and not parts.own:
+        parts = with_chooser(parts, validation_ratio, parameters.random_state + 1)
 
     # MXNet takes a second to import; wrong arguments are answered before.
     from ..distributed.workers import Workers
@@ -146,10 +137,10 @@ def train_command(
     from .run_folder import describe, of_all_workers, run_folder, write_report
 
     model = Recommender(**vars(parameters))
-    facts = describe(name, learned, chooser, held_out)
-    workers = workers or Workers()
-    if own is not None:
-        held_out, facts = of_all_workers(workers, facts, held_out)
+    facts = describe(parts.name, parts.learned, parts.chooser, parts.held_out)
+    workers, test = workers or Workers(), parts.held_out
+    if parts.own:
+        test, facts = of_all_workers(workers, facts, test)
     first = workers.rank == 0  # the only one that speaks and writes
     if not first:
         quiet = True
@@ -158,7 +149,7 @@ def train_command(
         note(shown(_overview(facts)))
     claim: AbstractContextManager[Path] = nullcontext(resume or output or Path("runs"))
     if first and not resume:
-        claim = run_folder(output, name)
+        claim = run_folder(output, parts.name)
     resumed_from: Checkpoint | None = context.obj
     if resumed_from is not None and resumed_from.path.parent.name != CHECKPOINTS:
         resumed_from = None  # each of several nets goes on from its own
@@ -167,9 +158,9 @@ def train_command(
         checkpoints = resumable_checkpoints(context, folder, checkpoint_every)
         with told_how_to_resume(folder, checkpoints, kvstore):
             model.fit(
-                learned,
-                validation=chooser,
-                test=held_out if own is None else own.held_out,
+                parts.learned,
+                validation=parts.chooser,
+                test=parts.held_out,
                 on_epoch=show,
                 checkpoints=checkpoints,
                 resume=resumed_from or bool(resume),
@@ -179,8 +170,8 @@ def train_command(
         if not first:
             return
         check_converged(model.histories_, model.scale_)
-        result = accuracy(model.predict(*held_out.pairs()), held_out.values)
-        facts["num_test_cold"] = cold = int(model.is_cold(*held_out.pairs()).sum())
+        result = accuracy(model.predict(*test.pairs()), test.values)
+        facts["num_test_cold"] = cold = int(model.is_cold(*test.pairs()).sum())
         config = {**source.facts(), "validation_ratio": validation_ratio, "preset": preset}
         config.update(
             model.get_params(),
@@ -203,8 +194,8 @@ def train_command(
         f"{counted(model.history_.best.epoch, 'epoch')}; "
         f"{time.perf_counter() - started:.1f} s in all"
     )
-    mean = numpy.full(len(held_out), model.ratings_.values.mean(dtype=numpy.float64))
-    of_mean = accuracy(mean, held_out.values).rmse
+    mean = numpy.full(len(test), model.ratings_.values.mean(dtype=numpy.float64))
+    of_mean = accuracy(mean, test.values).rmse
     doubtful = doubt(model.histories_, model.scale_, result.rmse, of_mean)
     if doubtful is not None:
         say(doubtful)
@@ -247,6 +238,21 @@ def _joined(
         by_rows = resumed or reason is not None or len(contexts(parameters.devices)) > 1
         parallel = "rows" if workers.sums([float(by_rows)])[0] else "columns"
     return parallel, workers
+
+
+def _read(
+    source: Source,
+    parameters: Parameters,
+    parallel: Parallel,
+    workers: Workers | None,
+    validation_ratio: float,
+) -> Parts:
+    """Read the ratings: a worker that shares columns only its own, where the source lets it."""
+    seed, own = parameters.random_state, None
+    if parallel == "columns" and workers is not None:
+        view = cast(View, parameters.view)  # one of the two, as was checked
+        own = source.read_own(view, workers.rank, workers.count, seed, validation_ratio)
+    return source.read(seed) if own is None else own
 
 
 def _hyperparameters(

@@ -59,3 +59,13 @@ def test_what_stands_in_the_way_of_columns_is_said(
     assert "another one than sgld, or train with --parallel rows" in capsys.readouterr().err
     assert command_line(monkeypatch, *given, "--checkpoint-every", 1) == 2
     assert "name the folder of the run with --output" in capsys.readouterr().err
+
+
+def test_split_ratings_are_shared_by_columns_or_not_at_all(
+    job, ratings_file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "films-1").mkdir()
+    given = ["--ratings", "films-1", "--kvstore", "dist_sync"]
+    assert command_line(monkeypatch, *given, "--members", 2) == 2
+    assert "leave --members at 1" in capsys.readouterr().err
