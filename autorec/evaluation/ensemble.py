@@ -143,21 +143,21 @@ def biases(
 
 
 def best_weight(
-    item: NDArray[numpy.float32], user: NDArray[numpy.float32], ratings: NDArray[numpy.float32]
+    one: NDArray[numpy.float32], other: NDArray[numpy.float32], ratings: NDArray[numpy.float32]
 ) -> float:
-    """Return the weight, from 0 to 1, by which `user` mixed with `item` is nearest to ratings.
+    """Return the weight, from 0 to 1, by which `other` mixed with `one` is nearest to ratings.
 
     Parameters
     ----------
-    item, user : ndarray of float32, shape (n,)
-        Predictions of the two views.
+    one, other : ndarray of float32, shape (n,)
+        Predictions, of two views for example.
     ratings : ndarray of float32, shape (n,)
     """
-    way = user.astype(numpy.float64) - item
+    way = other.astype(numpy.float64) - one
     length = float(way @ way)
     if length == 0:
         return 0.5
-    return float(numpy.clip(way @ (ratings.astype(numpy.float64) - item) / length, 0, 1))
+    return float(numpy.clip(way @ (ratings.astype(numpy.float64) - one) / length, 0, 1))
 
 
 def at(values: NDArray[numpy.float32], codes: Integers) -> NDArray[numpy.float32]:

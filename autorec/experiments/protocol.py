@@ -26,6 +26,7 @@ from ..data.ratings import Ratings
 from ..data.splits import random_split
 from ..evaluation.accuracy import accuracy
 from ..recommender.estimator import Recommender
+from .blend import Blend
 
 #: A file of a result: nested values, as JSON has them.
 Saved = dict[str, Any]
@@ -36,6 +37,7 @@ MODELS: dict[str, Callable[..., Any]] = {
     "BayesianMF": BayesianMF,
     "BiasedMF": BiasedMF,
     "BiasedMeans": BiasedMeans,
+    "Blend": Blend,
     "Means": Means,
 }
 
@@ -128,7 +130,7 @@ def run(
     final = model(**{**best, **({"patience": None} if has_epochs else {})}).fit(train)
     return {
         "trials": trials,
-        "chosen": best,
+        "chosen": best or getattr(final, "chosen_", {}),
         **asdict(accuracy(final.predict(*test.pairs()), test.values)),
         "seconds": time.perf_counter() - started,
     }
@@ -197,6 +199,9 @@ def quick(tables: Mapping[str, Sequence[Row]]) -> dict[str, tuple[Row, ...]]:
         taken = inspect.signature(MODELS[row.model]).parameters
         few = {"num_epochs": 2, "num_samples": 4}
         found: dict[str, object] = {name: few[name] for name in few if name in taken}
+        if row.model == "Blend":
+            autorec: Any = row.parameters["autorec"]
+            found["autorec"] = {**autorec, "num_epochs": 2, "choose_decay": False}
         found.update({"pretrain_epochs": 1} if "pretrain_epochs" in row.parameters else {})
         found.update({"choose_decay": False} if "choose_decay" in row.parameters else {})
         return found

@@ -97,6 +97,11 @@ def _bayesian(splits: str, suffix: str = "", rank: int = 10) -> tuple[Row, ...]:
     )
 
 
+def _blend(splits: str, suffix: str = "", rank: int = 10) -> Row:
+    parameters = {"autorec": BOTH, "rank": rank}
+    return Row(f"AutoRec both with Bayesian SVD++{suffix}", "Blend", splits, parameters)
+
+
 def _best(splits: str, suffix: str = "", published: str = "") -> tuple[Row, ...]:
     return (
         _autorec(f"I-AutoRec, best{suffix}", splits, BEST, published=published),
@@ -112,6 +117,7 @@ def _others(splits: str) -> tuple[Row, ...]:
         Row("Biased MF", "BiasedMF", splits, MF_OTHERS, MF_OTHERS_CANDIDATES),
         *_bayesian(splits),
         *_best(splits),
+        _blend(splits),
     )
 
 
@@ -168,6 +174,7 @@ TABLES: dict[str, tuple[Row, ...]] = {
         _autorec("I-AutoRec, paper", "100k", PAPER_100K, *PAPER_100K_CANDIDATES),
         _autorec("I-AutoRec, normalised", "100k", NORMALISED_100K, *NORMALISED_100K_CANDIDATES),
         *_best("100k"),
+        _blend("100k"),
         _autorec(
             "I-AutoRec, normalised, on u1",
             "u1",
@@ -193,6 +200,7 @@ TABLES: dict[str, tuple[Row, ...]] = {
             published=SURPRISE,
         ),
         *_best("u1-u5", ", on u1 to u5"),
+        _blend("u1-u5", ", on u1 to u5"),
     ),
     "latest-small": _others("latest-small"),
     "jester": _others("jester"),
@@ -224,6 +232,12 @@ DIFFERENCES: dict[str, Pairs] = {
         ("Biased MF, on u1 to u5", "I-AutoRec, best, on u1 to u5", ""),
         ("I-AutoRec, normalised, on u1 to u5", "I-AutoRec, best, on u1 to u5", ""),
         ("Bayesian SVD++, flipped, on u1 to u5", "AutoRec both, best, on u1 to u5", ""),
+        ("AutoRec both, best", "AutoRec both with Bayesian SVD++", ""),
+        (
+            "AutoRec both, best, on u1 to u5",
+            "AutoRec both with Bayesian SVD++, on u1 to u5",
+            "",
+        ),
     ),
     **dict.fromkeys(
         ("latest-small", "jester", "ciao-dvd"),
@@ -234,6 +248,7 @@ DIFFERENCES: dict[str, Pairs] = {
             ("I-AutoRec, best", "AutoRec both, best", ""),
             ("Bayesian MF", "AutoRec both, best", ""),
             ("Bayesian SVD++, flipped", "AutoRec both, best", ""),
+            ("AutoRec both, best", "AutoRec both with Bayesian SVD++", ""),
         ),
     ),
 }

@@ -1,12 +1,11 @@
 """The protocol on made-up ratings: nothing here takes the time of a real table."""
 
-import importlib.util
 import json
 from dataclasses import replace
 
 import numpy
 import pytest
-from support.experiments import SMALL, TABLES, made_up, splits
+from support.experiments import SMALL, TABLES, made_up, needs_myfm, splits
 
 from autorec import Recommender, accuracy, random_split
 from autorec.cli import app as cli
@@ -133,7 +132,7 @@ def test_both_views_and_members_are_chosen_on_validation_ratings_and_trained_on_
     assert result["rmse"] == pytest.approx(rmse, rel=1e-6)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("myfm") is None, reason="needs myFM")
+@needs_myfm
 def test_a_bayesian_row_has_the_seed_of_its_split():
     train, test = random_split(made_up(), 0.1, 0)
     row = Row("Bayesian MF", "BayesianMF", "made up", {"rank": 2, "num_samples": 10})

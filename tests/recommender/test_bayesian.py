@@ -1,11 +1,11 @@
 """Bayesian factorisation by myFM: it learns, in any unit, and says what is missing."""
 
-import importlib.util
 import sys
 from dataclasses import replace
 
 import numpy
 import pytest
+from support.experiments import needs_myfm
 from support.training import low_rank_ratings
 
 from autorec import BayesianMF, BiasedMeans, accuracy, random_split
@@ -13,11 +13,6 @@ from autorec.baselines.bayesian import _features
 from autorec.errors import ConfigurationError, RatingsError
 
 FEW = {"rank": 3, "num_samples": 60}
-
-needs_myfm = pytest.mark.skipif(
-    importlib.util.find_spec("myfm") is None,
-    reason="myFM's releases for NumPy 1 have wheels up to Python 3.11",
-)
 
 
 def rmse(model, train, test):

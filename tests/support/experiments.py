@@ -1,10 +1,18 @@
-"""Tables of experiments on made-up ratings."""
+"""Tables of experiments on made-up ratings, and what some of their rows need."""
+
+import importlib.util
 
 import numpy
 import pandas as pd
+import pytest
 
 from autorec import Ratings, random_split
 from autorec.experiments.protocol import Row
+
+needs_myfm = pytest.mark.skipif(
+    importlib.util.find_spec("myfm") is None,
+    reason="myFM's releases for NumPy 1 have wheels up to Python 3.11",
+)
 
 SMALL = {"num_hidden": 4, "num_epochs": 3, "loss": "sum", "learning_rate": 0.02, "batch_size": 16}
 
