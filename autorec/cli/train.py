@@ -147,6 +147,9 @@ def train_command(
         warnings.simplefilter("ignore")
     if not quiet:
         note(shown(_overview(facts)))
+        if workers.count > 1:
+            shared = "columns of net and ratings" if parallel == "columns" else "rows of a batch"
+            note(f"{counted(workers.count, 'worker')} share the {shared}")
     claim: AbstractContextManager[Path] = nullcontext(resume or output or Path("runs"))
     if first and not resume:
         claim = run_folder(output, parts.name)

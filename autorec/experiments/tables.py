@@ -145,6 +145,7 @@ TABLES: dict[str, tuple[Row, ...]] = {
             published="0.827, the paper",
         ),
         *_best("1m", published=GLOCAL_K_1M),
+        _blend("1m"),
     ),
     "activations": tuple(
         _autorec(
@@ -220,6 +221,7 @@ DIFFERENCES: dict[str, Pairs] = {
         ("I-AutoRec, normalised", "I-AutoRec, best", 'what "best" gained since release 0.1'),
         ("I-AutoRec, best", "AutoRec both, best", ""),
         ("Bayesian SVD++, flipped", "AutoRec both, best, 3 members", ""),
+        ("AutoRec both, best", "AutoRec both with Bayesian SVD++", ""),
     ),
     "ml-100k": (
         ("Biased MF", "I-AutoRec, the section's setting", _CLAIM),

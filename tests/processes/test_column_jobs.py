@@ -122,6 +122,7 @@ def test_each_worker_reads_the_file_of_its_users(tmp_path, ratings_file):
     assert code == 0, said
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["config"]["parallel"] == "columns"
+    assert "[worker 0] 2 workers share the columns of net and ratings" in said
     sizes = [metrics[f"num_{part}"] for part in ("train", "validation", "test")]
     assert sum(sizes) == len(ratings_file.read_text().splitlines()) - 1
     model = Recommender.load(tmp_path / "run" / "model")
