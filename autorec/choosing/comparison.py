@@ -286,6 +286,8 @@ def cross_validate(
         except (AutorecError, MemoryError) as error:
             failed[name] = str(error) or type(error).__name__
             rows = [row for row in rows if row["model"] != name]
+            if rows and on_score is not None:
+                on_score(pd.DataFrame(rows))  # without it
             warnings.warn(f"{name} is left out: {failed[name]}", stacklevel=2)
     if not rows:
         raise TrainingError(f"No model could be compared; the last one: {[*failed.values()][-1]}")

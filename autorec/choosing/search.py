@@ -19,13 +19,14 @@ from .._bounds import MOST_SEED, real, whole
 from .._environment import versions
 from .._output import usable_folder
 from .._storage.files import replacing
+from .._storage.folders import locked
 from ..data import View
 from ..data.ratings import Ratings
 from ..data.reading import as_ratings
 from ..data.splits import k_fold, random_split
 from ..errors import ConfigurationError, TrainingError
 from ..recommender.estimator import Recommender
-from ..recommender.presets import Parameters
+from ..recommender.presets import SHARED, Parameters
 from ..recommender.settings_file import write_settings
 from .space import BASE, MINUTES, SPACE, VIEWS, Searched
 from .studies import JOURNAL, Studies, optuna, quiet
@@ -35,7 +36,7 @@ from .trials import Task, make_trials, make_trials_beside, together
 TRIALS, SETTINGS = "trials.csv", "settings.json"
 
 #: Hyperparameters that a search finds in ways of its own.
-_OWN = ("user_view", "holdout", "random_state")
+_OWN = ("user_view", "holdout", "random_state", "choose_decay")
 
 
 #: Seconds between two looks at how far a search is.
@@ -222,7 +223,13 @@ def tune(
     scratch: Any = nullcontext(folder)
     if folder is None and jobs > 1:
         scratch = tempfile.TemporaryDirectory()  # for what the processes share
-    with scratch as place, quiet():
+    alone: Any = nullcontext()
+    if folder is not None:
+        busy = ConfigurationError(
+            f"Another search writes to {folder}; wait for it, or name another folder."
+        )
+        alone = locked(Path(folder), 0, busy)
+    with scratch as place, alone, quiet():
         journal = None if place is None else Path(place) / JOURNAL
         if resume and journal is not None:
             studies = Studies.resume(journal, asked, views, searched)
@@ -364,7 +371,7 @@ def _searched(space: Mapping[str, Searched], fixed: Mapping[str, Any]) -> dict[s
     for name, each in space.items():
         if name in fixed:
             raise ConfigurationError(f"{name} is given a value, and searched; do one of the two.")
-        if name in ("view", "members", "user_weight"):
+        if name in SHARED:
             raise ConfigurationError(
                 f"{name} is not searched so; give it a value, or leave it out."
             )

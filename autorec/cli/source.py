@@ -160,6 +160,11 @@ class Source:
             raise ConfigurationError(
                 f"--test-ratio must be between 0 and 1, not {self.test_ratio:g}."
             )
+        if self.is_split and (not self._at_random or self.duplicates != "error"):
+            raise ConfigurationError(
+                f"{self.ratings} is a folder, of which only a random part can be held out; for "
+                "--split seq-aware or --duplicates last name the file that it was split from."
+            )
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], *, any_sign: bool) -> Source:
@@ -191,6 +196,19 @@ class Source:
     def is_split(self) -> bool:
         """Whether they are a folder of `autorec data split`, of which each worker reads a file."""
         return self.ratings is not None and self.ratings.is_dir()
+
+    def check_there(self) -> None:
+        """Refuse files that are not there, before anybody waits for those who would read them.
+
+        Raises
+        ------
+        RatingsError
+        """
+        from ..data.sources import is_open_already
+
+        for path in (self.ratings, self.train, self.test):
+            if path is not None and not is_open_already(path) and not path.exists():
+                self._read(path)  # says so
 
     def read(self, seed: int) -> Parts:
         """Return the ratings to train on and those held out; the seed is of a random split."""
@@ -228,12 +246,14 @@ class Source:
             Of the splits, which are those of one process; of files that are split already each
             worker holds out a share of its own.
         """
-        if self.ratings is None or not self._at_random or str(self.ratings) == "-":
+        from ..data.pieces import read_part, read_share
+        from ..data.sources import is_open_already
+        from ..distributed.hashing import owners
+
+        if self.ratings is None or not self._at_random or is_open_already(self.ratings):
             return None
         if self.duplicates != "error" or not self.ratings.exists():
             return None
-        from ..data.pieces import read_part, read_share
-        from ..distributed.hashing import owners
 
         own = partial(owners, workers=count)
         sign = self.nonpositive

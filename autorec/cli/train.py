@@ -114,19 +114,18 @@ def train_command(
         preset = preset or "section"
     parameters, chosen = _hyperparameters(settings, preset, options)
     source = Source.from_options(options, any_sign=parameters.any_sign)
-    if kvstore is not None and source.is_split:
-        parallel = parallel or "columns"
-    where_parts_go = output or resume or not checkpoint_every
-    parallel, workers = _joined(kvstore, parallel, parameters, bool(where_parts_go), bool(resume))
-    context.params["parallel"] = parallel  # for a run that resumes this one
     _check_validation(validation_ratio, parameters)
-    parts = _read(source, parameters, parallel, workers, validation_ratio)
-    if chosen is not None and has_seen(chosen.about, parts):
-        warnings.warn(
-            f"{settings} was chosen on ratings of which some are held out here: the test RMSE will "
-            "be too good. Split as autorec tune did, with the same --seed.",
-            stacklevel=1,
-        )
+    where_parts_go = output or resume or not checkpoint_every
+    reason = _why_not_columns(parameters, source, bool(where_parts_go))
+    asked = _asked_to_share(kvstore, parallel, source, reason)
+    shared, workers = asked or "rows", None
+    if kvstore is not None:
+        source.check_there()
+        shared, workers = _joined(kvstore, asked, parameters, bool(reason or resume))
+    context.params["parallel"] = shared  # for a run that resumes this one
+    parts = _read(source, parameters, shared, workers, validation_ratio)
+    if chosen is not None:
+        _warn_of_seen(settings, chosen, parts)
     if validation_ratio and not parts.own:
         parts = with_chooser(parts, validation_ratio, parameters.random_state + 1)
 
@@ -148,8 +147,8 @@ def train_command(
     if not quiet:
         note(shown(_overview(facts)))
         if workers.count > 1:
-            shared = "columns of net and ratings" if parallel == "columns" else "rows of a batch"
-            note(f"{counted(workers.count, 'worker')} share the {shared}")
+            what = "columns of net and ratings" if shared == "columns" else "rows of a batch"
+            note(f"{counted(workers.count, 'worker')} share the {what}")
     claim: AbstractContextManager[Path] = nullcontext(resume or output or Path("runs"))
     if first and not resume:
         claim = run_folder(output, parts.name)
@@ -168,7 +167,7 @@ def train_command(
                 checkpoints=checkpoints,
                 resume=resumed_from or bool(resume),
                 workers=workers,
-                parallel=parallel,
+                parallel=shared,
             )
         if not first:
             return
@@ -180,7 +179,7 @@ def train_command(
             model.get_params(),
             settings=settings and str(settings),
             kvstore=kvstore,
-            parallel=parallel,
+            parallel=shared,
             workers=workers.count,
         )
         write_report(folder, model, result, facts, config)
@@ -209,37 +208,66 @@ def register(app: typer.Typer) -> None:
     app.command("train", cls=Command)(train_command)
 
 
-def _joined(
-    kvstore: KVStoreName | None,
-    parallel: Parallel | None,
-    parameters: Parameters,
-    named: bool,
-    resumed: bool,
-) -> tuple[Parallel, Workers | None]:
-    """Join the other workers of a job; return what is shared with them, and the workers.
+def _why_not_columns(
+    parameters: Parameters, source: Source, parts_have_a_place: bool
+) -> str | None:
+    """Return why the workers of a job cannot share columns, and the way out; None if they can."""
+    reason = why_not_by_columns(parameters)
+    if reason is not None:
+        way = "name the file that was split" if source.is_split else "train with --parallel rows"
+        return f"Workers that own columns train {reason}, or {way}."
+    if not parts_have_a_place:
+        return (
+            "Workers that own columns each write a part of a checkpoint; name the folder of the "
+            "run with --output."
+        )
+    return None
 
-    None for a run by itself, which imports MXNet only once its arguments are known to be right. A
-    run that is resumed without a word on what is shared is one of before there was a choice.
+
+def _asked_to_share(
+    kvstore: KVStoreName | None, parallel: Parallel | None, source: Source, reason: str | None
+) -> Parallel | None:
+    """Return what workers are to share as far as the options say it; rows for a run by itself.
+
+    Raises
+    ------
+    ConfigurationError
+        If that cannot be.
     """
     if kvstore is None:
         if parallel == "columns":
             raise ConfigurationError("--parallel columns is for the workers of a job; see launch.")
-        return "rows", None
-    reason = why_not_by_columns(parameters)
-    if reason is None and not named:
-        reason = (
-            "Workers that own columns each write a part of a checkpoint; name the folder of the "
-            "run with --output."
-        )
+        return "rows"
+    if source.is_split:
+        if parallel == "rows":
+            raise ConfigurationError(
+                f"{source.ratings} was split by columns; name the file itself to share rows."
+            )
+        parallel = "columns"
     if parallel == "columns" and reason is not None:
         raise ConfigurationError(reason)
+    return parallel
+
+
+def _joined(
+    kvstore: KVStoreName, parallel: Parallel | None, parameters: Parameters, by_rows: bool
+) -> tuple[Parallel, Workers]:
+    """Join the other workers of a job, and settle with them what all share.
+
+    Where nothing is said that is rows if one of them has reasons for it, such as several devices;
+    a run that is resumed without a word on it is of a release before there was a choice.
+    """
+    from ..compute.choice import has_kernels
     from ..compute.devices import contexts
     from ..distributed.workers import Workers
 
     workers = Workers.join(kvstore)
-    if parallel is None:  # of all workers alike, though one may have more GPUs than another
-        by_rows = resumed or reason is not None or len(contexts(parameters.devices)) > 1
-        parallel = "rows" if workers.sums([float(by_rows)])[0] else "columns"
+    workers.check_alike({"parallel": parallel, **vars(parameters), "devices": None})
+    if parallel is None:
+        # Rated cells alone were measured on one CPU, with kernels.
+        devices = contexts(parameters.devices)
+        one_cpu = len(devices) == 1 and devices[0].device_type == "cpu" and has_kernels()
+        parallel = "rows" if workers.sums([float(by_rows or not one_cpu)])[0] else "columns"
     return parallel, workers
 
 
@@ -268,6 +296,21 @@ def _hyperparameters(
         raise ConfigurationError("--settings and --preset both give all values; leave one out.")
     chosen = read_settings(settings)
     return Parameters(**{**chosen.parameters, **given(options)}), chosen
+
+
+def _warn_of_seen(settings: Path | None, chosen: SettingsFile, parts: Parts) -> None:
+    """Say where a test RMSE is too good, or may be: settings were chosen by its ratings."""
+    if has_seen(chosen.about, parts):
+        found = (
+            "was chosen on ratings of which some are held out here: the test RMSE will be too good"
+        )
+    elif parts.own and "sha256_table" in chosen.about:
+        found = "may have been chosen on ratings held out here, of which no worker has all"
+    else:
+        return
+    warnings.warn(
+        f"{settings} {found}. Split as autorec tune did, with the same --seed.", stacklevel=1
+    )
 
 
 def _check_validation(ratio: float, parameters: Parameters) -> None:

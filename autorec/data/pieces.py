@@ -8,6 +8,7 @@ ratings, need memory for the ids and for the share.
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,11 +18,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._arrays import Ids
+from .._storage.leftovers import held, sweep_folders
 from ..errors import ConfigurationError, RatingsError
 from . import View
 from .ids import read_ids
 from .ratings import Column, Nonpositive, Ratings, _numbers
-from .reading import _find_columns, _look, _reading, read_ratings
+from .reading import _find_columns, _look, _reading, named, read_ratings
 from .sources import Text
 
 #: Lines at a time.
@@ -158,11 +160,12 @@ def read_share(
         parts: dict[str, NDArray[np.generic]] = {
             "users": places["user"][chosen].astype(np.int32),
             "items": places["item"][chosen].astype(np.int32),
-            "values": _numbers(kept["rating"], "rating", np.float32),
-            "rows": np.flatnonzero(chosen) + total,
+            "rows": (rows := np.flatnonzero(chosen) + total),
         }
-        if "time" in piece:
-            parts["times"] = _numbers(kept["time"], "time", np.int64)
+        with named(path):
+            parts["values"] = _numbers(kept["rating"], "rating", np.float32, rows)
+            if "time" in piece:
+                parts["times"] = _numbers(kept["time"], "time", np.int64, rows)
         for name, values in parts.items():
             found.setdefault(name, []).append(values)
         total += len(piece)
@@ -171,11 +174,13 @@ def read_share(
     ratings = Ratings(**arrays, user_ids=ids["user"], item_ids=ids["item"])  # type: ignore[arg-type]
     if nonpositive == "error" and (ratings.values <= 0).any():
         row = int(rows[(ratings.values <= 0).argmax()])
-        raise RatingsError(
-            f"Row {row + 1} has a rating of 0 or below; add a constant to all, or keep them with "
-            "--nonpositive keep."
-        )
-    return Share(ratings._without_duplicates("error"), rows, total)
+        with named(path):
+            raise RatingsError(
+                f"Row {row + 1} has a rating of 0 or below; add a constant to all, or keep them "
+                "with --nonpositive keep."
+            )
+    with named(path):
+        return Share(ratings._without_duplicates("error", rows), rows, total)
 
 
 def read_part(
@@ -252,21 +257,25 @@ def split_file(
     """
     if folder.exists():
         raise ConfigurationError(f"{folder} is there already; name a new folder with --output.")
-    partial = folder.with_name(f".{folder.name}.new")
-    partial.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{folder.name}."
+    sweep_folders(folder.parent, prefix)
     sizes = [0] * count
     texts = _no_texts()
-    for piece in in_pieces(path, separator=separator, columns=columns):
-        _add_texts(texts, piece)
-        ranks = owners(piece[by].to_numpy())
-        for rank in range(count):
-            part = piece[ranks == rank]
-            name = partial / f"ratings-{rank}-of-{count}.csv"
-            part.to_csv(name, mode="a", header=not name.exists(), index=False)
-            sizes[rank] += len(part)
-    for role, every in texts.items():
-        pd.Series(every, name=role).to_csv(partial / f"{role}s.csv", index=False)
-    partial.rename(folder)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as place, held(Path(place)):
+        whole = Path(place) / "whole"
+        whole.mkdir()
+        for piece in in_pieces(path, separator=separator, columns=columns):
+            _add_texts(texts, piece)
+            ranks = owners(piece[by].to_numpy())
+            for rank in range(count):
+                part = piece[ranks == rank]
+                name = whole / f"ratings-{rank}-of-{count}.csv"
+                part.to_csv(name, mode="a", header=not name.exists(), index=False)
+                sizes[rank] += len(part)
+        for role, every in texts.items():
+            pd.Series(every, name=role).to_csv(whole / f"{role}s.csv", index=False)
+        whole.rename(folder)
     return sizes
 
 

@@ -270,7 +270,7 @@ class Ratings:
             digest.update("\n".join(map(str, known)).encode())
         return digest.hexdigest()
 
-    def _without_duplicates(self, duplicates: Duplicates) -> Ratings:
+    def _without_duplicates(self, duplicates: Duplicates, rows: Integers | None = None) -> Ratings:
         # Repeated cells are one in a matrix, which is cheaper to make than a hash of each, above
         # all for a file that goes by users.
         ones = np.ones(len(self), dtype=np.int8)
@@ -288,9 +288,10 @@ class Ratings:
             return self.take(~repeated)
         first = int(repeated.argmax())
         again = int(np.flatnonzero(cells.to_numpy() == cells[first])[1])
+        one, other = (each + 1 if rows is None else rows[each] + 1 for each in (first, again))
         raise RatingsError(
             f"User {self.user_ids[self.users[first]]} rated item "
-            f"{self.item_ids[self.items[first]]} in row {first + 1} and again in row {again + 1}; "
+            f"{self.item_ids[self.items[first]]} in row {one} and again in row {other}; "
             "remove one, or keep the later with duplicates='last' (--duplicates last)."
         )
 
@@ -307,7 +308,9 @@ def _codes(column: pd.Series, name: Column) -> tuple[NDArray[np.int32], Ids]:
     return codes.astype(np.int32), ids.listed("id", plain) if plain.dtype == object else plain
 
 
-def _numbers(column: pd.Series, name: Column, dtype: type[Number]) -> NDArray[Number]:
+def _numbers(
+    column: pd.Series, name: Column, dtype: type[Number], rows: Integers | None = None
+) -> NDArray[Number]:
     if column.dtype.kind in "mMc":
         raise RatingsError(
             f"The column {name!r} holds {column.dtype}, and not plain numbers; turn it into these."
@@ -319,8 +322,8 @@ def _numbers(column: pd.Series, name: Column, dtype: type[Number]) -> NDArray[Nu
     limit = np.finfo(np.float32).max if dtype is np.float32 else 2.0**63
     wrong = ~(np.abs(numbers) < limit)
     if wrong.any():
-        row = int(wrong.argmax())
-        value = column.iloc[row]
+        place = int(wrong.argmax())
+        value, row = column.iloc[place], place if rows is None else rows[place]
         if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value.strip()):
             raise RatingsError(
                 f"Row {row + 1} has the {name} {value!r}, with a decimal comma; write it with a "

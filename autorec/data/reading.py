@@ -202,10 +202,10 @@ def _reading(
     """Open a file, and have what goes wrong with it said in a sentence with its name."""
     name = name_of(path)
     try:
-        with opened(path, encoding) as file:
+        with named(path), opened(path, encoding) as file:
             yield file
-    except RatingsError as error:
-        raise RatingsError(f"{name}: {error}") from error
+    except RatingsError:
+        raise
     except pd.errors.EmptyDataError as error:
         raise RatingsError(f"{name} has a header but is empty below it; add {unit}s.") from error
     except FileNotFoundError as error:
@@ -223,6 +223,15 @@ def _reading(
     except (OSError, EOFError, ValueError, LookupError, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split())
         raise RatingsError(f"{name} cannot be read as {what} ({reason}); {should}.") from error
+
+
+@contextmanager
+def named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Have what is wrong with ratings said with the name of the file that they are from."""
+    try:
+        yield
+    except RatingsError as error:
+        raise RatingsError(f"{name_of(path)}: {error}") from error
 
 
 def _look(

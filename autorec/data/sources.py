@@ -157,6 +157,11 @@ class Text(io.TextIOBase):
             )
 
 
+def is_open_already(path: str | os.PathLike[str]) -> bool:
+    """Return whether it is standard input, or another that the process has been given open."""
+    return _number(path) is not None
+
+
 def _number(path: str | os.PathLike[str]) -> int | None:
     match = _OPEN_ALREADY.fullmatch(os.fspath(path))
     return int(match[1] or 0) if match else None

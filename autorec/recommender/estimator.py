@@ -37,7 +37,7 @@ from ..training.checkpoints import Checkpoint, Checkpoints
 from ..training.history import Epoch, History
 from .fitting import Fitting, Learned, cold_rating, learn
 from .id_maps import check_saveable
-from .pairs import rated_pairs, regressor_tags, split_pairs
+from .pairs import one_each, rated_pairs, regressor_tags, split_pairs
 from .presets import Parameters, preset_parameters
 from .saving import load, save
 from .settings_file import read_settings
@@ -303,8 +303,9 @@ class Recommender(Fitted):
         X : array-like or DataFrame, shape (n, 2)
         y : array-like of float, shape (n,)
         """
-        values = np.asarray(y, dtype=np.float64)
-        errors = np.square(self.predict(X) - values).sum()
+        predicted = self.predict(X)
+        values = one_each(y, len(predicted)).astype(np.float64)
+        errors = np.square(predicted - values).sum()
         return float(1 - errors / np.square(values - values.mean()).sum())
 
     def __sklearn_tags__(self) -> Tags:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from .._terminal import counted
 from ..data.ratings import Nonpositive, Ratings
@@ -52,14 +53,27 @@ def rated_pairs(pairs: object, values: object, nonpositive: Nonpositive) -> Rati
         If there are not as many of both, or `Ratings` refuses them.
     """
     users, items = (pd.Series(np.asarray(each)) for each in split_pairs(pairs))
-    ratings = pd.Series(np.asarray(values))
-    if len(ratings) != len(users):
-        raise RatingsError(
-            f"{counted(len(users), 'pair')} cannot have {counted(len(ratings), 'rating')}; "
-            "give as many."
-        )
+    ratings = pd.Series(one_each(values, len(users)))
     frame = pd.DataFrame({"user": users, "item": items, "rating": ratings})
     return Ratings.from_frame(frame, nonpositive=nonpositive)
+
+
+def one_each(values: object, pairs: int) -> NDArray[Any]:
+    """Return the ratings of so many pairs, of shape (n,) or (n, 1), as shape (n,).
+
+    Raises
+    ------
+    RatingsError
+        If they are not as many, or of another shape.
+    """
+    ratings = np.asarray(values)
+    if ratings.ndim != 1 and ratings.shape != (len(ratings), 1):
+        raise RatingsError(f"Ratings must have one column, not the shape {ratings.shape}.")
+    if len(ratings) != pairs:
+        raise RatingsError(
+            f"{counted(pairs, 'pair')} cannot have {counted(len(ratings), 'rating')}; give as many."
+        )
+    return ratings.reshape(-1)
 
 
 def regressor_tags() -> Tags:

@@ -14,7 +14,7 @@ from ..training.settings import NOT_BY_COLUMNS, Settings, setting
 Views = Literal["item", "user", "both"]
 
 #: What both views have in common.
-_SHARED = {
+SHARED = {
     *("view", "user_view", "user_weight", "members", "holdout", "choose_decay"),
     *("clip", "cold_rating", "devices", "random_state"),
 }
@@ -144,7 +144,7 @@ class Parameters(Settings):
         super().__post_init__()
         if self.user_view is None:
             return
-        allowed = {each.name for each in fields(self)} - _SHARED
+        allowed = {each.name for each in fields(self)} - SHARED
         for name in self.user_view:
             if name not in allowed:
                 raise ConfigurationError(
@@ -254,7 +254,7 @@ def preset_parameters(name: str, **changes: Any) -> Parameters:
 
 
 def why_not_by_columns(parameters: Parameters) -> str | None:
-    """Return why workers that own columns cannot train with some values; None where they can."""
+    """Return what workers that own columns train instead of what is asked for; None if that."""
     reasons = {
         "one view; choose item or user": parameters.view == "both",
         "one net; leave --members at 1": parameters.members > 1,
@@ -269,8 +269,7 @@ def why_not_by_columns(parameters: Parameters) -> str | None:
         "by an optimizer that takes each line by itself; choose another one than "
         f"{parameters.optimizer}": parameters.optimizer.lower() in NOT_BY_COLUMNS,
     }
-    reason = next((reason for reason, asked in reasons.items() if asked), None)
-    return reason and f"Workers that own columns train {reason}, or train with --parallel rows."
+    return next((reason for reason, asked in reasons.items() if asked), None)
 
 
 def check_by_columns(parameters: Parameters) -> None:
@@ -283,4 +282,6 @@ def check_by_columns(parameters: Parameters) -> None:
     """
     reason = why_not_by_columns(parameters)
     if reason is not None:
-        raise ConfigurationError(reason)
+        raise ConfigurationError(
+            f"Workers that own columns train {reason}, or train with --parallel rows."
+        )

@@ -148,8 +148,8 @@ class Checkpoints:
     folder : path
         For the checkpoints of one run; made with the first of them.
     every : int
-        Epochs from one checkpoint to the next. The last epoch of a run that ends, or is ended by
-        Ctrl-C or an error, always has one.
+        Epochs from one checkpoint to the next. The last epoch of a run that ends always has one,
+        and that of one that is ended by Ctrl-C or an error, but where workers own columns.
     keep : int
         How many of the latest stay; that of the epoch that is best by its validation RMSE stays
         too.
@@ -197,7 +197,8 @@ class Checkpoints:
     def of_parts(self) -> list[Checkpoints]:
         """Return the same for each folder within that is of one of several nets, by name."""
         inside = sorted(self.folder.glob("**/")) if self.folder.is_dir() else []
-        others = (each for each in inside if each != self.folder and PARTS not in each.parts)
+        own = {each: each.relative_to(self.folder).parts for each in inside}
+        others = (each for each, parts in own.items() if parts and PARTS not in parts)
         found = (replace(self, folder=each) for each in others)
         return [each for each in found if each.epochs()]
 

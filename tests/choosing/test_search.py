@@ -249,6 +249,17 @@ def test_a_folder_is_made_or_refused(tmp_path):
         search(folder=tmp_path / "file")
 
 
+def test_a_folder_is_that_of_one_search_at_a_time(tmp_path):
+    def another(_):
+        with pytest.raises(ConfigurationError, match="Another search writes to"):
+            search(folder=tmp_path / "search", resume=True)
+        tried.append(True)
+
+    tried = []
+    search(trials=1, folder=tmp_path / "search", on_progress=another)
+    assert tried
+
+
 def test_there_is_a_search_to_go_on_with(tmp_path):
     with pytest.raises(ConfigurationError, match="has no search to go on with"):
         search(folder=tmp_path, resume=True)
@@ -294,6 +305,8 @@ def test_trials_that_learn_no_more_end():
         ({"space": {"hidden": OneOf(1)}}, "There is no hyperparameter 'hidden'"),
         ({"space": {"dropout": OneOf(0.5)}, "dropout": 0.1}, "dropout is given a value, and"),
         ({"space": {"view": OneOf("item")}}, "view is not searched so; give it a value"),
+        ({"space": {"clip": OneOf(True, False)}}, "clip is not searched so; give it a value"),
+        ({"choose_decay": True}, "has its own way with choose_decay"),
         ({"user_view": {"dropout": 0.1}}, "has its own way with user_view"),
         ({"random_state": 3}, "has its own way with random_state"),
         ({"space": {"dropout": (0, 1)}}, r"dropout must be searched in OneOf\(...\) or Between"),

@@ -7,6 +7,8 @@ from support.command_line import command_line
 
 from autorec.distributed.roles import Role
 from autorec.distributed.workers import Workers
+from autorec.recommender.presets import Parameters
+from autorec.recommender.settings_file import write_settings
 
 
 @pytest.fixture
@@ -61,11 +63,48 @@ def test_what_stands_in_the_way_of_columns_is_said(
     assert "name the folder of the run with --output" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--members", 2], "leave --members at 1, or name the file that was split"),
+        (["--parallel", "rows"], "name the file itself to share rows"),
+        (["--split", "seq-aware"], "name the file that it was split from"),
+        (["--duplicates", "last"], "name the file that it was split from"),
+    ],
+)
 def test_split_ratings_are_shared_by_columns_or_not_at_all(
-    job, ratings_file, tmp_path, monkeypatch, capsys
+    job, tmp_path, monkeypatch, capsys, options, said
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "films-1").mkdir()
     given = ["--ratings", "films-1", "--kvstore", "dist_sync"]
-    assert command_line(monkeypatch, *given, "--members", 2) == 2
-    assert "leave --members at 1" in capsys.readouterr().err
+    assert command_line(monkeypatch, *given, *options) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wrong", [["--validation-ratio", 2], ["--ratings", "no.csv"]])
+def test_what_is_wrong_is_said_before_others_are_waited_for(
+    job, ratings_file, tmp_path, monkeypatch, wrong
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Workers, "join", lambda kvstore: pytest.fail("it waits for others"))
+    given = ["--ratings", "films.csv", "--kvstore", "dist_sync", *wrong]
+    assert command_line(monkeypatch, *given) == 2
+
+
+def test_a_job_reads_what_it_was_given_open(job, ratings_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with ratings_file.open("rb") as file:
+        given = ["--ratings", f"/dev/fd/{file.fileno()}", "--kvstore", "dist_sync", "--hidden", 2]
+        assert command_line(monkeypatch, *given, "--epochs", 1, "--output", "run") == 0
+
+
+def test_settings_that_may_have_seen_what_is_held_out_are_said(
+    job, ratings_file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    about = {"sha256_table": "0" * 64, "sha256_ratings": "1" * 64}
+    write_settings(tmp_path / "settings.json", Parameters(num_hidden=2, num_epochs=1), about)
+    given = ["--ratings", "films.csv", "--settings", "settings.json", "--kvstore", "dist_sync"]
+    assert command_line(monkeypatch, *given, "--output", "run") == 0
+    assert "may have been chosen on ratings held out here" in capsys.readouterr().err

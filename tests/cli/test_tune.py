@@ -41,7 +41,7 @@ def test_a_search_leaves_settings_that_train_takes(run, tmp_path, ratings_file):
     out, err = searched(run, "--seed", 3)
     folder = tmp_path / "search"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "journal.jsonl", "options.json", "settings.json", "trials.csv", "tuning.png",
+        ".lock", "journal.jsonl", "options.json", "settings.json", "trials.csv", "tuning.png",
     ]  # fmt: skip
     assert (folder / "tuning.png").read_bytes().startswith(b"\x89PNG")
     table = pd.read_csv(folder / "trials.csv")

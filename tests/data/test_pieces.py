@@ -1,5 +1,6 @@
 """Files of ratings of which each of several workers keeps a share."""
 
+import re
 from functools import partial
 
 import numpy
@@ -17,6 +18,7 @@ FORMS = {
     "numbers": (",", "{user},{item},{stars}\n", "userId,movieId,rating\n"),
     "texts": (",", "u{user},film {item},{stars}\n", "user,item,rating\n"),
     "zeros before": ("\t", "{user:05}\t{item}\t{stars}\t{time}\n", ""),
+    "gaps once": (",", "{user}.0,+{item},{stars}\n", "user,item,rating\n"),
     "colons": ("::", "{user}::{item}::{stars}::{time}\n", ""),
 }
 
@@ -95,7 +97,49 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path):
         "1,2,3\n2,2,x\n": "which is not a finite number",
     }.items():
         path.write_text(text)
-        with pytest.raises(RatingsError, match=said):
+        with pytest.raises(RatingsError, match=f"{path.name}: .*{said}"):
             read_share(path, "item", read, 0)
     with pytest.raises(RatingsError, match="does not exist"):
         read_share(tmp_path / "no.csv", "item", read, 0)
+
+
+@pytest.mark.parametrize("line", ["u21,film 3,x", "u21,film 3,0", "u20,film 3,1"])
+def test_a_row_is_named_as_the_table_counts_it(tmp_path, monkeypatch, line):
+    """Also by a worker that keeps only some of the rows, some lines at a time."""
+    monkeypatch.setattr("autorec.data.pieces.LINES", 7)
+    path = tmp_path / "ratings.csv"
+    rows = [f"u{n},film 3,{1 + n % 5}" for n in range(40)]
+    path.write_text("\n".join([*rows[:21], line, *rows[22:]]) + "\n")
+    with pytest.raises(RatingsError) as whole:
+        read_ratings(path)
+    said = []
+    for rank in range(3):
+        try:
+            read_share(path, "item", partial(owners, workers=3), rank)
+        except RatingsError as error:
+            said.append(str(error))
+    assert said
+    named = re.findall(r"[Rr]ow \d+", str(whole.value))
+    assert all(all(each in one for each in named) for one in said)
+
+
+def test_ids_have_one_owner_however_they_are_written():
+    forms = ["7", "007", " 7", "+7", "7.0", "7.", "\t7.00 "]
+    assert (
+        len({*owners(numpy.array(forms, dtype=object), 1000), *owners(numpy.array([7]), 1000)}) == 1
+    )
+    assert owners(numpy.array(["-0"]), 1000) == owners(numpy.array([0]), 1000)
+    apart = owners(numpy.array(["7", "-7", "7.5", "7x", "70"]), 1_000_003)
+    assert len(set(apart)) == 5
+
+
+def test_what_a_split_that_failed_has_written_is_gone(tmp_path):
+    path, own = tmp_path / "ratings.csv", partial(owners, workers=2)
+    path.write_text("1,2,3\n,2,4\n")
+    killed = tmp_path / ".parts.abcd0123"  # by SIGKILL, earlier
+    killed.mkdir()
+    with pytest.raises(RatingsError, match="Row 2 has no user"):
+        split_file(path, tmp_path / "parts", 2, own)
+    assert [each.name for each in tmp_path.iterdir()] == ["ratings.csv"]
+    path.write_text("1,2,3\n2,2,4\n")
+    assert sum(split_file(path, tmp_path / "parts", 2, own)) == 2

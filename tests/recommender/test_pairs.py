@@ -100,3 +100,13 @@ def test_zero_and_below_are_ratings_where_the_model_centres_them():
 def test_what_are_no_pairs_is_said(pairs, ratings, said):
     with pytest.raises(RatingsError, match=said):
         Recommender(**SMALL).fit(pairs, ratings)
+
+
+def test_ratings_of_one_column_are_ratings():
+    model = Recommender(**SMALL).fit(X, Y.reshape(-1, 1))
+    assert (model.predict(X) == Recommender(**SMALL).fit(X, Y).predict(X)).all()
+    assert model.score(X, Y.reshape(-1, 1)) == model.score(X, Y)
+    for wrong in (Y[:1], Y[:-1], numpy.column_stack([Y, Y])):
+        for method in (model.score, Recommender(**SMALL).fit):
+            with pytest.raises(RatingsError, match="give as many|must have one column"):
+                method(X, wrong)

@@ -440,3 +440,10 @@ def test_all_that_a_run_leaves_follows_the_umask(tmp_path, ratings_file, monkeyp
     for path in paths:
         mode = (0o777 if path.is_dir() else 0o666) & ~mask
         assert path.stat().st_mode & 0o777 == mode, path
+
+
+def test_a_folder_may_have_any_name(tmp_path, ratings_file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ["--ratings", "films.csv", "--hidden", 2, "--members", 2, "--checkpoint-every", 1]
+    assert command_line(monkeypatch, *given, "--epochs", 1, "--output", "columns/run") == 0
+    assert command_line(monkeypatch, "--resume", "columns/run", "--epochs", 2) == 0
