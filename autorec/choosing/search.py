@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -223,7 +223,7 @@ def tune(
     scratch: Any = nullcontext(folder)
     if folder is None and jobs > 1:
         scratch = tempfile.TemporaryDirectory()  # for what the processes share
-    alone: Any = nullcontext()
+    alone: AbstractContextManager[None] = nullcontext()
     if folder is not None:
         busy = ConfigurationError(
             f"Another search writes to {folder}; wait for it, or name another folder."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy
 from numpy.typing import NDArray
@@ -37,12 +36,12 @@ class Blend:
         chose; then both were trained on all of them.
     """
 
-    autorec: Mapping[str, Any]
+    autorec: Mapping[str, object]
     rank: int = 10
     num_samples: int = 512
     devices: str = "gpu"
     random_state: int = 0
-    chosen_: dict[str, Any] = field(init=False, repr=False)
+    chosen_: dict[str, object] = field(init=False, repr=False)
 
     def fit(self, ratings: Ratings) -> Blend:
         """Choose on a tenth of the ratings, then train on all."""
@@ -52,7 +51,7 @@ class Blend:
         bayesian.fit(fitting)
         pairs, chosen = validation.pairs(), autorec.chosen_
         weight = best_weight(autorec.predict(*pairs), bayesian.predict(*pairs), validation.values)
-        self.chosen_ = {"weight": weight, "autorec": chosen}
+        self.chosen_, self._weight = {"weight": weight, "autorec": chosen}, numpy.float32(weight)
         self._autorec, self._bayesian = self._models(chosen)
         self._autorec.fit(ratings)
         self._bayesian.fit(ratings)
@@ -60,11 +59,10 @@ class Blend:
 
     def predict(self, users: object, items: object) -> NDArray[numpy.float32]:
         """Predict the rating of each pair of ids."""
-        weight = numpy.float32(self.chosen_["weight"])
-        autorec = self._autorec.predict(users, items)
-        return (1 - weight) * autorec + weight * self._bayesian.predict(users, items)
+        one, other = (each.predict(users, items) for each in (self._autorec, self._bayesian))
+        return one + self._weight * (other - one)
 
-    def _models(self, chosen: Mapping[str, Any] | None = None) -> tuple[Recommender, BayesianMF]:
+    def _models(self, chosen: Mapping[str, object] | None = None) -> tuple[Recommender, BayesianMF]:
         common = {"devices": self.devices, "random_state": self.random_state}
         return (
             Recommender(**{**self.autorec, **(chosen or {}), **common}),

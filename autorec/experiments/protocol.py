@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .._environment import versions
 from .._storage.files import replacing
@@ -200,8 +200,8 @@ def quick(tables: Mapping[str, Sequence[Row]]) -> dict[str, tuple[Row, ...]]:
         few = {"num_epochs": 2, "num_samples": 4}
         found: dict[str, object] = {name: few[name] for name in few if name in taken}
         if row.model == "Blend":
-            autorec: Any = row.parameters["autorec"]
-            found["autorec"] = {**autorec, "num_epochs": 2, "choose_decay": False}
+            of_autorec = cast("Mapping[str, object]", row.parameters["autorec"])
+            found["autorec"] = {**of_autorec, "num_epochs": 2, "choose_decay": False}
         found.update({"pretrain_epochs": 1} if "pretrain_epochs" in row.parameters else {})
         found.update({"choose_decay": False} if "choose_decay" in row.parameters else {})
         return found

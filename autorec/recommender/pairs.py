@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._arrays import AnyArray
 from .._terminal import counted
 from ..data.ratings import Nonpositive, Ratings
 from ..errors import RatingsError
@@ -58,7 +58,7 @@ def rated_pairs(pairs: object, values: object, nonpositive: Nonpositive) -> Rati
     return Ratings.from_frame(frame, nonpositive=nonpositive)
 
 
-def one_each(values: object, pairs: int) -> NDArray[Any]:
+def one_each(values: object, pairs: int) -> AnyArray:
     """Return the ratings of so many pairs, of shape (n,) or (n, 1), as shape (n,).
 
     Raises
