@@ -276,7 +276,8 @@ TRIED: dict[str, str] = {
     ),
     "jester": (
         "The aim beside Bayesian MF is missed, on the one split that was run by 2.1 %, and the "
-        "error was still falling in the last epoch. On a validation tenth of its training ratings, "
+        "error was still falling in the last epoch; after ten minutes of autorec tune on two cores "
+        "AutoRec of both views has 3.9731 there. On a validation tenth of its training ratings, "
         "where biased means had 4.328, the net of items' rows had 4.053 after 80 epochs (best) "
         "and 4.028 after 117 (with a decay that was not chosen); with a rate that falls by "
         "1 % an epoch, not 3, it stopped at 4.239 after 25. The best of users' rows had 4.238."
