@@ -282,4 +282,8 @@ TRIED: dict[str, str] = {
         "and 4.028 after 117 (with a decay that was not chosen); with a rate that falls by "
         "1 % an epoch, not 3, it stopped at 4.239 after 25. The best of users' rows had 4.238."
     ),
+    "ciao-dvd": (
+        "After ten minutes of autorec tune on two cores AutoRec of both views has 0.9166 on split "
+        "0, where biased means have 0.9173 and Bayesian MF 0.9168."
+    ),
 }
