@@ -21,7 +21,6 @@ from ..recommender.presets import (
     Parameters,
     planned_epochs,
     preset_parameters,
-    why_not_by_columns,
 )
 from ..recommender.settings_file import SettingsFile, read_settings
 from ..training.checkpoints import Checkpoint
@@ -36,6 +35,7 @@ from .resume import (
     resumable_checkpoints,
     told_how_to_resume,
 )
+from .sharing import asked_to_share, joined, why_not_columns
 from .source import Parts, Source, has_seen, sizes, source_options, with_chooser
 
 if TYPE_CHECKING:
@@ -116,12 +116,12 @@ def train_command(
     source = Source.from_options(options, any_sign=parameters.any_sign)
     _check_validation(validation_ratio, parameters)
     where_parts_go = output or resume or not checkpoint_every
-    reason = _why_not_columns(parameters, source, bool(where_parts_go))
-    asked = _asked_to_share(kvstore, parallel, source, reason)
+    reason = why_not_columns(parameters, source, bool(where_parts_go))
+    asked = asked_to_share(kvstore, parallel, source, reason)
     shared, workers = asked or "rows", None
     if kvstore is not None:
         source.check_there()
-        shared, workers = _joined(kvstore, asked, parameters, bool(reason or resume))
+        shared, workers = joined(kvstore, asked, parameters, bool(reason or resume))
     context.params["parallel"] = shared  # for a run that resumes this one
     parts = _read(source, parameters, shared, workers, validation_ratio)
     if chosen is not None:
@@ -206,69 +206,6 @@ def train_command(
 def register(app: typer.Typer) -> None:
     """Give a command line this command."""
     app.command("train", cls=Command)(train_command)
-
-
-def _why_not_columns(
-    parameters: Parameters, source: Source, parts_have_a_place: bool
-) -> str | None:
-    """Return why the workers of a job cannot share columns, and the way out; None if they can."""
-    reason = why_not_by_columns(parameters)
-    if reason is not None:
-        way = "name the file that was split" if source.is_split else "train with --parallel rows"
-        return f"Workers that own columns train {reason}, or {way}."
-    if not parts_have_a_place:
-        return (
-            "Workers that own columns each write a part of a checkpoint; name the folder of the "
-            "run with --output."
-        )
-    return None
-
-
-def _asked_to_share(
-    kvstore: KVStoreName | None, parallel: Parallel | None, source: Source, reason: str | None
-) -> Parallel | None:
-    """Return what workers are to share as far as the options say it; rows for a run by itself.
-
-    Raises
-    ------
-    ConfigurationError
-        If that cannot be.
-    """
-    if kvstore is None:
-        if parallel == "columns":
-            raise ConfigurationError("--parallel columns is for the workers of a job; see launch.")
-        return "rows"
-    if source.is_split:
-        if parallel == "rows":
-            raise ConfigurationError(
-                f"{source.ratings} was split by columns; name the file itself to share rows."
-            )
-        parallel = "columns"
-    if parallel == "columns" and reason is not None:
-        raise ConfigurationError(reason)
-    return parallel
-
-
-def _joined(
-    kvstore: KVStoreName, parallel: Parallel | None, parameters: Parameters, by_rows: bool
-) -> tuple[Parallel, Workers]:
-    """Join the other workers of a job, and settle with them what all share.
-
-    Where nothing is said that is rows if one of them has reasons for it, such as several devices;
-    a run that is resumed without a word on it is of a release before there was a choice.
-    """
-    from ..compute.choice import has_kernels
-    from ..compute.devices import contexts
-    from ..distributed.workers import Workers
-
-    workers = Workers.join(kvstore)
-    workers.check_alike({"parallel": parallel, **vars(parameters), "devices": None})
-    if parallel is None:
-        # Rated cells alone were measured on one CPU, with kernels.
-        devices = contexts(parameters.devices)
-        one_cpu = len(devices) == 1 and devices[0].device_type == "cpu" and has_kernels()
-        parallel = "rows" if workers.sums([float(by_rows or not one_cpu)])[0] else "columns"
-    return parallel, workers
 
 
 def _read(
