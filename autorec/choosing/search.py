@@ -36,7 +36,7 @@ from .trials import Task, make_trials, make_trials_beside, together
 TRIALS, SETTINGS = "trials.csv", "settings.json"
 
 #: Hyperparameters that a search finds in ways of its own.
-_OWN = ("user_view", "holdout", "random_state", "choose_decay")
+_OWN = ("user_view", "holdout", "random_state", "choose_decay", "choose_ratings_in")
 
 
 #: Seconds between two looks at how far a search is.

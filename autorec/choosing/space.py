@@ -88,6 +88,7 @@ BASE: Mapping[str, Any] = {
     "decay_growth": 0.0,
     "decay_biases": False,
     "choose_decay": False,
+    "choose_ratings_in": False,
     "steps_per_epoch": None,
     "holdout": 0.0,
     "patience": None,

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._mxnet import mx
 from ..compute.devices import contexts
-from ..data import View
+from ..data import RatingsIn, View
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
 from ..data.scaling import Scaling
@@ -30,9 +30,11 @@ from .presets import Parameters
 #: The validation and the test part of one view.
 Parts = tuple[Optional[Interactions], Optional[Interactions]]
 
-#: Doublings or halvings of the weight decay, at most, and the share by which each has to lower the
-#: validation RMSE for there to be another.
+#: Doublings or halvings of the weight decay, at most, and the share by which a try has to lower the
+#: validation RMSE for it to count.
 MOST_STEPS, LEAST_GAIN = 8, 1e-4
+#: What may go in where that is chosen: with the pattern of the rated cells, and without.
+GOING_IN: tuple[RatingsIn, ...] = ("shifted", "mean")
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _train(
     scale = float(np.min(ratings.values)), float(np.max(ratings.values))
     runs = [(view, n) for view in parameters.views for n in range(parameters.members)]
     members, histories = [], []
-    decays: dict[View, float] = {}
+    choices: dict[View, dict[str, Any]] = {}
     for view, n in runs:
         train = Interactions.from_ratings(ratings, view)
         held_out: Parts = (
@@ -153,7 +155,7 @@ def _train(
             None if test is None else Interactions.from_ratings(test, view),
         )
         own = replace(parameters.of_view(view), random_state=parameters.random_state + n)
-        own = replace(own, weight_decay=decays.get(view, own.weight_decay))
+        own = replace(own, **choices.get(view, {}))
         alone = how if len(runs) == 1 else how.part(f"{view}-{n}")
 
         def run(
@@ -161,8 +163,8 @@ def _train(
         ) -> tuple[AutoRec, History]:
             return _train_net(own, train, *parts, scale, how)
 
-        if parameters.choose_decay and validation is not None and view not in decays:
-            decays[view], net, history = _decay_chosen(own, alone, run)
+        if own.by_trial and validation is not None and view not in choices:
+            choices[view], net, history = _chosen(own, alone, run)
         else:
             net, history = run(own, alone)
         members.append(Member(net, train, 1 / parameters.members))
@@ -174,50 +176,60 @@ def _train(
     shares = {"item": 1 - (weight or 0.0), "user": weight or 0.0}
     if parameters.view == "both":
         members = [replace(each, weight=each.weight * shares[each.inputs.view]) for each in members]
-    chosen = {} if validation is None else _choice(parameters, histories, weight, decays)
+    chosen = {} if validation is None else _choice(parameters, histories, weight, choices)
     return Learned(ratings, scale, tuple(members), tuple(histories), chosen)
 
 
-def _decay_chosen(
+def _chosen(
     parameters: Parameters,
     how: Fitting,
     run: Callable[[Parameters, Fitting], tuple[AutoRec, History]],
-) -> tuple[float, AutoRec, History]:
-    """Double the weight decay while that helps, or else halve it; return the best and its run."""
+) -> tuple[dict[str, Any], AutoRec, History]:
+    """Choose what goes in, then the weight decay; return them, and the run that was best."""
 
-    def tried(decay: float) -> tuple[float, AutoRec, History]:
-        net, history = run(replace(parameters, weight_decay=decay), how.part(f"decay-{decay:.3g}"))
-        return decay, net, history
+    def tried(own: Parameters) -> tuple[Parameters, AutoRec, History]:
+        other = "" if own.ratings_in == parameters.ratings_in else f"{own.ratings_in}-"
+        net, history = run(own, how.part(f"{other}decay-{own.weight_decay:.3g}"))
+        return own, net, history
 
-    def rmse(found: tuple[float, AutoRec, History]) -> float:
-        return found[2].best.validation_rmse or 0.0
+    def better(found: tuple[Parameters, AutoRec, History]) -> bool:
+        rmse, least = (each[2].best.validation_rmse or 0.0 for each in (found, best))
+        return rmse < (1 - LEAST_GAIN) * least
 
-    best = first = tried(parameters.weight_decay)
-    for factor in (2.0, 0.5):
-        for _ in range(MOST_STEPS):
-            other = tried(factor * best[0])
-            if not rmse(other) < (1 - LEAST_GAIN) * rmse(best):
+    best = tried(parameters)
+    if parameters.choose_ratings_in:
+        for going_in in GOING_IN:
+            if going_in != parameters.ratings_in:
+                other = tried(replace(parameters, ratings_in=going_in))
+                best = other if better(other) else best
+    if parameters.choose_decay:
+        first = best
+        for factor in (2.0, 0.5):
+            for _ in range(MOST_STEPS):
+                own = best[0]
+                other = tried(replace(own, weight_decay=factor * own.weight_decay))
+                if not better(other):
+                    break
+                best = other
+            if best is not first:
                 break
-            best = other
-        if best is not first:
-            break
-    return best
+    return {name: getattr(best[0], name) for name in parameters.by_trial}, *best[1:]
 
 
 def _choice(
     parameters: Parameters,
     histories: list[History],
     weight: float | None,
-    decays: Mapping[View, float],
+    choices: Mapping[View, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Return what the validation ratings chose; the epochs are those of each view's first net."""
     epochs = [each.best.epoch for each in histories[:: parameters.members]]
     chosen: dict[str, Any] = {"num_epochs": epochs[0], "patience": None, "holdout": 0.0}
-    if decays:
-        chosen.update(choose_decay=False, weight_decay=decays[parameters.views[0]])
+    if choices:
+        chosen.update(choose_decay=False, choose_ratings_in=False, **choices[parameters.views[0]])
     if parameters.view == "both":
         own = {**(parameters.user_view or {}), "num_epochs": epochs[1], "patience": None}
-        own.update({"weight_decay": decays["user"]} if decays else {})
+        own.update(choices.get("user", {}))
         chosen.update(user_view=own, user_weight=weight)
     return chosen
 

@@ -16,7 +16,7 @@ Views = Literal["item", "user", "both"]
 #: What both views have in common.
 SHARED = {
     *("view", "user_view", "user_weight", "members", "holdout", "choose_decay"),
-    *("clip", "cold_rating", "devices", "random_state"),
+    *("choose_ratings_in", "clip", "cold_rating", "devices", "random_state"),
 }
 
 _ACTIVATIONS = ("identity", "relu", "softrelu", "sigmoid", "softsign", "tanh")
@@ -33,7 +33,8 @@ class Parameters(Settings):
         predictions are averaged.
     user_view : mapping of str to object, optional
         In the view "both": hyperparameters of the U-AutoRec that differ, by name. (All but view,
-        members, holdout, choose_decay, clip, cold_rating, devices and random_state may.)
+        members, holdout, choose_decay, choose_ratings_in, clip, cold_rating, devices and
+        random_state may.)
     user_weight : float, optional
         In the view "both": how much the U-AutoRec's predictions count, from 0 to 1. By default the
         weight that is best on the validation ratings, or on those that `holdout` sets aside.
@@ -48,6 +49,9 @@ class Parameters(Settings):
     choose_decay : bool
         Whether ratings that are held out choose the weight decay of each view, too: it is doubled
         for as long as that lowers the validation RMSE, or else halved; each try is a run.
+    choose_ratings_in : bool
+        Whether ratings that are held out choose `ratings_in` of each view, before its decay:
+        "shifted" or "mean", where they predict better than what it is.
     num_hidden, encoder_activation, decoder_activation, dropout, input_dropout
         See `AutoRec`.
     ratings_in, ratings_out
@@ -91,6 +95,9 @@ class Parameters(Settings):
     )
     choose_decay: bool = setting(
         False, "Double or halve --wd for as long as ratings that are held out are predicted better."
+    )
+    choose_ratings_in: bool = setting(
+        False, "Let ratings that are held out choose --ratings-in, shifted or mean."
     )
     num_hidden: Union[int, Sequence[int]] = setting(
         500, "Hidden units: 500, or 500,250,500 for a deep net.", flag="--hidden", least=1
@@ -175,6 +182,12 @@ class Parameters(Settings):
         return self.holdout or (0.1 if open_weight else 0.0)
 
     @property
+    def by_trial(self) -> list[str]:
+        """What ratings that are held out choose for each view by a run for each value."""
+        asked = {"ratings_in": self.choose_ratings_in, "weight_decay": self.choose_decay}
+        return [name for name in asked if asked[name]]
+
+    @property
     def any_sign(self) -> bool:
         """Whether ratings of 0 and below are as good as any, since the net is given no raw one."""
         return self.ratings_in != "raw"
@@ -222,6 +235,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "decay_power": 0.5,
         "decay_biases": True,
         "choose_decay": True,
+        "choose_ratings_in": True,
         "averaging": 0.9,
         "steps_per_epoch": 8,
         "holdout": 0.1,
@@ -232,8 +246,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def planned_epochs(parameters: Parameters) -> int:
-    """Return the epochs of all runs that a fit makes, at most; a choice of decay is mostly 3."""
-    choice = (3 if parameters.choose_decay else 1) if parameters.share_held_out else 0
+    """Return the epochs of all runs that a fit makes; of those that choose a decay, mostly 3."""
+    tries = 1 + 2 * parameters.choose_decay + parameters.choose_ratings_in
+    choice = tries if parameters.share_held_out else 0
     epochs = [parameters.of_view(view).num_epochs for view in parameters.views]
     return sum(epochs) * (parameters.members + choice)
 
@@ -260,6 +275,7 @@ def why_not_by_columns(parameters: Parameters) -> str | None:
         "one net; leave --members at 1": parameters.members > 1,
         "all given ratings at once; leave out --holdout": bool(parameters.share_held_out),
         "with the weight decay that is given; leave out --choose-decay": parameters.choose_decay,
+        "what goes in as given; leave out --choose-ratings-in": parameters.choose_ratings_in,
         "a net without pretraining; leave out --pretrain-epochs": parameters.pretrain_epochs > 0,
         "ratings as they are; leave --ratings-in and --ratings-out at raw": (
             (parameters.ratings_in, parameters.ratings_out) != ("raw", "raw")

@@ -296,19 +296,57 @@ def test_the_weight_decay_is_doubled_or_halved_while_that_helps(rng, monkeypatch
     assert model.chosen_["user_view"]["weight_decay"] == 0.5
 
 
-def test_a_chosen_weight_decay_is_that_of_the_fit_to_all(rng):
+@pytest.mark.parametrize("best", ["shifted", "mean", "raw"])
+def test_what_goes_in_is_chosen_before_its_weight_decay(best, rng, monkeypatch):
+    train, held_out = random_split(Ratings.from_frame(table(rng)), 0.2, 0)
+    net, tried = fitted(train).net_, []
+
+    def scored(parameters, *_):
+        rmse = 2 - (parameters.ratings_in == best) + abs(numpy.log2(parameters.weight_decay / 4))
+        tried.append((parameters.ratings_in, parameters.weight_decay))
+        return net, History([Epoch(1, 1.0, rmse, None, 1.0, 1.0, 1.0)])
+
+    monkeypatch.setattr(fitting, "_train_net", scored)
+    how = {"choose_ratings_in": True, "choose_decay": True, "weight_decay": 2.0}
+    model = Recommender(**{**SMALL, **how}).fit(train, validation=held_out)
+    assert tried[:3] == [("raw", 2), ("shifted", 2), ("mean", 2)]
+    assert tried[3:] == [(best, 4), (best, 8)]
+    chosen = {"ratings_in": best, "choose_ratings_in": False, "weight_decay": 4}
+    assert chosen.items() <= model.chosen_.items()
+
+
+def test_what_goes_in_is_chosen_for_each_view(rng, monkeypatch):
+    train, held_out = random_split(Ratings.from_frame(table(rng)), 0.2, 0)
+    net = fitted(train).net_
+
+    def scored(parameters, *_):
+        liked = {"item": "mean", "user": "shifted"}[parameters.view]
+        rmse = 2.0 - (parameters.ratings_in == liked)
+        return net, History([Epoch(1, 1.0, rmse, None, 1.0, 1.0, 1.0)])
+
+    monkeypatch.setattr(fitting, "_train_net", scored)
+    how = {"view": "both", "user_weight": 0.3, "choose_ratings_in": True, "members": 2}
+    model = Recommender(**{**SMALL, **how}).fit(train, validation=held_out)
+    assert model.chosen_["ratings_in"] == "mean"
+    assert model.chosen_["user_view"]["ratings_in"] == "shifted"
+    assert "weight_decay" not in model.chosen_
+
+
+def test_what_is_chosen_is_that_of_the_fit_to_all(rng):
     ratings = Ratings.from_frame(table(rng))
-    model = fitted(ratings, holdout=0.2, choose_decay=True, weight_decay=0.5)
+    asked = {"choose_decay": True, "choose_ratings_in": True, "ratings_out": "mean"}
+    model = fitted(ratings, holdout=0.2, weight_decay=0.5, **asked)
     assert model.chosen_["weight_decay"] < 0.5, "the net would hardly leave its start"
-    again = fitted(ratings, **model.chosen_)
+    again = fitted(ratings, ratings_out="mean", **model.chosen_)
     pairs = every_pair(model)
     numpy.testing.assert_array_equal(again.predict(*pairs), model.predict(*pairs))
 
 
-@pytest.mark.parametrize("stop", [3, 9, 14])
-def test_a_choice_of_weight_decay_is_resumed_to_the_bit(stop, rng, tmp_path):
+@pytest.mark.parametrize("stop", [3, 9, 14, 20])
+def test_a_choice_by_trial_is_resumed_to_the_bit(stop, rng, tmp_path):
     ratings = Ratings.from_frame(table(rng))
-    parameters = {**SMALL, "holdout": 0.2, "choose_decay": True}  # two runs of six at least
+    asked = {"choose_decay": True, "choose_ratings_in": True, "ratings_in": "shifted"}
+    parameters = {**SMALL, "holdout": 0.2, **asked}  # three runs of six at least
     expected = Recommender(**parameters).fit(ratings)
     checkpoints = Checkpoints(tmp_path / "run")
     stopped(Recommender(**parameters), ratings, checkpoints, stop)
