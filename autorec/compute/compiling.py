@@ -32,28 +32,29 @@ _pool = ThreadPoolExecutor(THREADS, thread_name_prefix="autorec-kernels")
 #: pieces as they come, since processors may have other things to do.
 _FEW, _PIECES = 2_000, 4
 
-# Sums may be reordered, to go eight at a time; infinities and NaN stay what they are.
+# What sums are, where they may be reordered; infinities and NaN stay what they are.
 _FAST = {"reassoc", "contract"}
 # What a cache of compiled kernels fails with: it cannot be written or read, or is damaged.
 _UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
 
 
-def kernel(function: Callable[..., None]) -> Callable[..., None]:
+def kernel(function: Callable[..., None], reordered: bool = True) -> Callable[..., None]:
     """Compile a function of some lines when it is first called; let threads share all lines.
 
-    It takes the first line, the one after the last, and where the cells of each start.
+    It takes the first line, the one after the last, and where the cells of each start. Its sums may
+    be `reordered`, to go eight at a time, or are taken as they are written.
     """
     made: list[Callable[..., None]] = []
 
     @wraps(function)
     def run(starts: Integers, *arguments: object) -> None:
         if not made:
-            made.append(compiled(function))
+            made.append(compiled(function, reordered))
         try:  # with no line: it is compiled, or read from the cache, before threads need it
             made[0](0, 0, starts, *arguments)
         except _UNUSABLE as error:  # the cache's: the function itself opens nothing
             _say_uncached(str(error) or type(error).__name__)
-            made[0] = compiled(function, cached=False)
+            made[0] = compiled(function, reordered, cached=False)
 
         def lines(first: int, end: int) -> None:
             made[0](first, end, starts, *arguments)
@@ -77,9 +78,12 @@ def _shared(starts: Integers) -> list[int]:
     return [0, *numpy.searchsorted(work, even).tolist(), lines]
 
 
-def compiled(function: Callable[..., None], cached: bool = True) -> Callable[..., None]:
+def compiled(
+    function: Callable[..., None], reordered: bool = True, cached: bool = True
+) -> Callable[..., None]:
     """Return a function that numba compiles when it is first called, and keeps if it can."""
-    compiling = partial(njit, nogil=True, fastmath=_FAST, error_model="numpy")
+    fast = _FAST if reordered else False
+    compiling = partial(njit, nogil=True, fastmath=fast, error_model="numpy")
     if cached:
         try:
             return compiling(cache=True)(function)

@@ -8,7 +8,7 @@ extra. Threads share the lines, see `compiling`.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,14 @@ class Cells:
         product(starts, rows, values[order], dense, result)
         return result
 
+    @staticmethod
+    def total(dense: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
+        """Return the sum of rows: Σ_b dense_b, shape (units,)."""
+        units = dense.shape[1]
+        result = numpy.empty(units, dtype=numpy.float32)
+        total(numpy.arange(units + 1), dense, result)
+        return result
+
     def adam_step(
         self,
         values: NDArray[numpy.float32],
@@ -186,6 +194,37 @@ def product(
         sums = result[number]
         sums[:] = 0
         _add_rows(sums, starts[number], starts[number + 1], rows, values, dense)
+
+
+@partial(kernel, reordered=False)
+def total(
+    first: int,
+    end: int,
+    starts: Integers,
+    dense: NDArray[numpy.float32],
+    result: NDArray[numpy.float32],
+) -> None:
+    """Write Σ_b dense_b, of some units, to a result.
+
+    By Kahan's compensated sum, whose bits are those of MXNet's own sums over rows.
+
+    Parameters
+    ----------
+    starts : ndarray of int
+        Of each unit in a row.
+    dense : ndarray of float32, shape (rows, units)
+    result : ndarray of float32, shape (units,)
+    """
+    sums = result[first:end]
+    sums[:] = 0
+    lost = numpy.zeros(len(sums), dtype=numpy.float32)
+    for number in range(len(dense)):
+        row = dense[number, first:end]
+        for unit in range(len(sums)):
+            added = row[unit] - lost[unit]
+            found = sums[unit] + added
+            lost[unit] = (found - sums[unit]) - added
+            sums[unit] = found
 
 
 @kernel

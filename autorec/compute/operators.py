@@ -61,6 +61,11 @@ class Cells:
         order = np.array(transposed.data, dtype="int32", ctx=self.context)
         return self._dot(np.take(values, order), transposed, dense)
 
+    @staticmethod
+    def total(dense: Array) -> Array:
+        """Return the sum of rows, see `kernels.Cells.total`."""
+        return dense.sum(axis=0)
+
     def _dot(self, values: Array, matrix: csr_matrix, dense: Array) -> Array:
         parts = values.as_nd_ndarray(), matrix.indices, matrix.indptr
         sparse = mx.nd.sparse.csr_matrix(parts, shape=matrix.shape, ctx=self.context)

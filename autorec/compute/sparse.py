@@ -58,6 +58,9 @@ class Cells(Protocol[Weight]):
     def gradient(self, values: Weight, dense: Weight, result: Weight | None = None) -> Weight:
         """Return the transposed matrix with these values times rows."""
 
+    def total(self, dense: Weight) -> Weight:
+        """Return the sum of rows."""
+
 
 def rated_cells(matrix: csr_matrix, context: Context) -> Cells[Any]:
     """Return the cells of some rows with the products that are taken at them.

@@ -198,7 +198,7 @@ class SparseSteps:
         of_sums = cells.own(sums.grad)
         # What autograd has of it so far is that of the empty row's code, see `empty_code`. The rest
         # by autograd, a sum over broadcast rows, takes MXNet twenty times as long.
-        rest = np.array(of_sums.sum(axis=0), ctx=context)
+        rest = np.array(cells.total(of_sums), ctx=context)
         _set_gradient(bias, context, bias.grad(context) + rest)
         weights, columns = outputs.grad.asnumpy(), cells.matrix.shape[1]
         _set_gradient(

@@ -225,6 +225,8 @@ def test_products_are_scipys(rows, columns, density, seed):
     numpy.testing.assert_allclose(found.asnumpy(), matrix @ weight, rtol=1e-4, atol=1e-5)
     found = cells.gradient(own_values, own_code)
     numpy.testing.assert_allclose(np.array(found).asnumpy(), matrix.T @ code, rtol=1e-4, atol=1e-5)
+    found = cells.total(own_code)
+    numpy.testing.assert_allclose(np.array(found).asnumpy(), code.sum(axis=0), rtol=1e-4, atol=1e-5)
     found = cells.at(own_code, cells.weight(np.array(weight)), np.array(bias))
     row, column = matrix.tocoo().row, matrix.tocoo().col
     expected = (code @ weight.T + bias)[row, column]
