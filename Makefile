@@ -28,6 +28,9 @@ INSTALLED   := $(VENV)/.installed-main-$(MXNET)
 BESIDE_D2L  := $(VENV)-notebook/.installed-notebook-$(MXNET)
 SPHINX      := $(VENV)-docs/.installed-docs-$(MXNET)
 
+# A process that finds no bytecode compiles the modules it imports, which takes half of its time.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Most tests wait for a process that imports MXNet, so two at once take little more than half the time.
 AT_ONCE     := --numprocesses 2 --dist worksteal
 

@@ -19,8 +19,9 @@ from .machine import cores
 #: its threads and numba's get in each other's way.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-
-_FOUND = dict(os.environ)
+#: Python keeps the bytecode of modules, as it does where nobody says otherwise: to compile all of
+#: them takes a process some seconds.
+_FOUND = {name: os.environ[name] for name in os.environ if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def use_all_cores() -> None:

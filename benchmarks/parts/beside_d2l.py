@@ -44,10 +44,10 @@ class Row:
 
 ROWS = (
     Row("Loading: read, split, both matrices", "loading", "s", CELLS, 100),
-    Row("An epoch of `train_recsys_rating`", "epoch", "s", CELLS, 1.4),
+    Row("An epoch of `train_recsys_rating`", "epoch", "s", CELLS, 1.5),
     Row("— its training", "training", "s", CELLS),
     Row("— its evaluation", "evaluation", "s", CELLS),
-    Row("The whole job, a process: `autorec train`", "seconds", "s", COMMAND, 3),
+    Row("The whole job, a process: `autorec train`", "seconds", "s", COMMAND, 6),
     Row("— its time on the CPU", "cpu_seconds", "s", COMMAND),
     Row("— its peak memory", "megabytes", "MB", COMMAND, 1),
     Row("The whole job, a process: the section's cells", "seconds", "s", CELLS),
