@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from typing import Any, Protocol, Union
 
@@ -29,6 +30,7 @@ class Array(Protocol):
     """An array of MXNet's, ``mx.np.ndarray``, as far as this library uses it."""
 
     _fresh_grad: bool
+    handle: ctypes.c_void_p
 
     @property
     def shape(self) -> tuple[int, ...]: ...

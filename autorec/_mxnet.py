@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import Any, Protocol, TypeVar, cast
 
 import numpy
+from numpy.typing import NDArray
 
 from ._arrays import Array as Array
 from ._arrays import Context as Context
@@ -152,6 +153,19 @@ def from_any_thread(function: Function) -> Function:
         return _lent.submit(lambda: context.run(function, *arguments, **named)).result()
 
     return cast(Function, run)
+
+
+def to_mxnet(values: NDArray[numpy.float32], context: Context) -> Array:
+    """Return a copy of NumPy's numbers, in a tenth of the time of ``np.array`` where it is small.
+
+    That waits for MXNet's engine, which has nothing to do with an array that is new.
+    """
+    if context.device_type != "cpu" or not values.size:
+        return np.array(values, ctx=context)
+    result, start = np.empty(values.shape, ctx=context), ctypes.POINTER(ctypes.c_float)()
+    mx.base.check_call(mx.base._LIB.MXNDArrayGetData(result.handle, ctypes.byref(start)))
+    numpy.ctypeslib.as_array(start, values.shape)[...] = values
+    return result
 
 
 def forked() -> bool:
@@ -289,6 +303,7 @@ class Functions(Protocol):
     def array(
         self, object: object, dtype: object = None, *, ctx: Context | None = None
     ) -> Array: ...
+    def empty(self, shape: int | tuple[int, ...], *, ctx: Context | None = None) -> Array: ...
     def zeros(self, shape: int | tuple[int, ...], *, ctx: Context | None = None) -> Array: ...
     def zeros_like(self, a: Array) -> Array: ...
     def abs(self, x: Array) -> Array: ...

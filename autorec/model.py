@@ -170,6 +170,11 @@ class AutoRec(nn.Block):  # type: ignore[misc]
         return output if baseline is None else baseline + self.output_spread * output
 
     @property
+    def drops_input(self) -> bool:
+        """Whether training drops some of the ratings that go in."""
+        return bool(getattr(self.input_dropout, "_rate", 1.0) > 0)
+
+    @property
     def gives_sums(self) -> bool:
         """Whether `rating` returns the sums as they are, where there is no scaling."""
         return self.decoder.act is None and self.stretch == (0.0, 1.0)

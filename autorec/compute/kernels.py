@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .._arrays import Integers
-from .._mxnet import Array, Context, np
+from .._mxnet import Array, Context, to_mxnet
 from ..data.interactions import places_by_column
 from .compiling import compiled, kernel
 
@@ -37,6 +37,10 @@ class Cells:
 
     def __init__(self, matrix: csr_matrix, context: Context) -> None:
         self.matrix, self.context = matrix, context
+
+    def given(self, values: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
+        """Return numbers of the cells, to give to the others: themselves."""
+        return values
 
     @staticmethod
     def own(array: Array) -> NDArray[numpy.float32]:
@@ -77,7 +81,7 @@ class Cells:
         """
         result = numpy.empty((self.matrix.shape[0], weight.shape[1]), dtype=numpy.float32)
         product(self.matrix.indptr, self.matrix.indices, values, weight, result)
-        return np.array(result, ctx=self.context)
+        return to_mxnet(result, self.context)
 
     def at(
         self, code: NDArray[numpy.float32], weight: NDArray[numpy.float32], bias: Array
@@ -98,7 +102,7 @@ class Cells:
         (columns, starts), (_, rows, order) = self.touched, self.by_column
         weights = weight, bias.asnumpy()
         at_cells(starts, columns, rows, order, code, *weights, result)
-        return np.array(result, ctx=self.context)
+        return to_mxnet(result, self.context)
 
     def gradient(
         self,

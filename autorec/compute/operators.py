@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy
+from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .._mxnet import Array, Context, mx, np
@@ -21,6 +23,10 @@ class Cells:
 
     def __init__(self, matrix: csr_matrix, context: Context) -> None:
         self.matrix, self.context = matrix, context
+
+    def given(self, values: NDArray[numpy.float32]) -> Array:
+        """Return numbers of the cells as the others take them."""
+        return np.array(values, ctx=self.context)
 
     @staticmethod
     def own(array: Array) -> Array:

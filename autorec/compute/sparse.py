@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from .._arrays import Integers
-from .._mxnet import Array, Context, np
+from .._mxnet import Array, Context, to_mxnet
 from ..data.interactions import Interactions
 from ..model import AutoRec
 from . import choice
@@ -39,6 +39,9 @@ class Cells(Protocol[Weight]):
 
     matrix: csr_matrix
     context: Context
+
+    def given(self, values: NDArray[numpy.float32]) -> Weight:
+        """Return numbers of the cells as the others take them."""
 
     def own(self, array: Array) -> Weight:
         """Return an array of the net as the others take it."""
@@ -93,7 +96,7 @@ def code_sparse(
     for start in range(0, inputs.shape[0], batch_size):
         known = rated_cells(inputs.matrix[start : start + batch_size], context)
         parts.append(
-            net.code(known.product(known.own(input_values(net, known)), encoder)).asnumpy()
+            net.code(known.product(known.given(input_values(net, known)), encoder)).asnumpy()
         )
     return numpy.concatenate(parts)
 
@@ -125,7 +128,7 @@ def predict_sparse(
     for rows in batches:
         known = rated_cells(inputs.matrix[rows], context)
         values = input_values(net, known, None if counts is None else counts[rows])
-        sums = known.product(known.own(values), encoder)
+        sums = known.product(known.given(values), encoder)
         code = net.code(sums if add is None else add(sums))
         wanted = rated_cells(cells.matrix[rows], context)
         outputs = wanted.at(wanted.own(code), decoder, bias)
@@ -142,7 +145,9 @@ def encoder_matrix(net: AutoRec, cells: Cells[Weight]) -> Weight:
     return cells.transposed(net.layers[0].weight.data(cells.context))
 
 
-def input_values(net: AutoRec, cells: Cells[Any], counts: Integers | None = None) -> Array:
+def input_values(
+    net: AutoRec, cells: Cells[Any], counts: Integers | None = None
+) -> NDArray[numpy.float32]:
     """Return the ratings as they go in, scaled and normalised where the net says so.
 
     Parameters
@@ -152,18 +157,19 @@ def input_values(net: AutoRec, cells: Cells[Any], counts: Integers | None = None
     counts : ndarray of int, shape (rows,), optional
         The ratings of each row, where those of the cells are not all.
     """
-    ratings, here = cells.matrix.data, numpy.diff(cells.matrix.indptr)
+    ratings: NDArray[numpy.float32] = cells.matrix.data
+    here = numpy.diff(cells.matrix.indptr)
     if net.scaling is not None:
         ratings = net.scaling.inputs(cells.matrix)
     if net.typical_count is not None:
         every = numpy.maximum(here if counts is None else counts, 1)
         factors = numpy.asarray(net.row_factors(every), numpy.float32)
         ratings = ratings * numpy.repeat(factors, here)
-    return np.array(ratings, ctx=cells.context)
+    return ratings
 
 
 def baseline(net: AutoRec, known: Cells[Any], cells: Cells[Any]) -> Array | None:
     """Return what the net's outputs are added to at some cells, from the ratings that go in."""
     if net.scaling is None:
         return None
-    return np.array(net.scaling.baseline(known.matrix, cells.matrix), ctx=cells.context)
+    return to_mxnet(net.scaling.baseline(known.matrix, cells.matrix), cells.context)

@@ -47,7 +47,7 @@ def check_columns(
         reason = f"uses one device a worker, not {len(contexts)}"
     elif settings.optimizer.lower() in NOT_BY_COLUMNS:
         reason = f"cannot split {settings.optimizer}; choose another optimizer"
-    elif getattr(net.input_dropout, "_rate", 0.0) > 0:
+    elif net.drops_input:
         reason = "has no dropout on the input"
     elif net.scaling is not None:
         reason = "takes and gives ratings as they are (raw)"

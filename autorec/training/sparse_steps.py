@@ -9,7 +9,7 @@ import numpy
 from numpy.typing import NDArray
 
 from .._arrays import Integers
-from .._mxnet import Array, Context, Parameter, autograd, np
+from .._mxnet import Array, Context, Parameter, autograd, np, to_mxnet
 from .._storage.state import State, check_like
 from ..compute import choice
 from ..compute.sparse import Cells, Weight, baseline, input_values, matrices, rated_cells
@@ -177,12 +177,15 @@ class SparseSteps:
         net, context = self.net, cells.context
         bias = net.layers[0].bias
         counts = None if self._row_counts is None else self._row_counts[rows]
-        ratings = np.array(cells.matrix.data, ctx=context)
-        with autograd.train_mode():
-            inputs = cells.own(net.input_dropout(input_values(net, cells, counts)))
+        ratings = to_mxnet(cells.matrix.data, context)
+        values = input_values(net, cells, counts)
+        inputs = cells.given(values)
+        if net.drops_input:
+            with autograd.train_mode():
+                inputs = cells.own(net.input_dropout(to_mxnet(values, context)))
         sums = self._add(cells.product(inputs, encoder)) + bias.data(context)
         sums.attach_grad()
-        bias.grad(context)[:] = 0
+        bias.data(context)._fresh_grad = False
         with autograd.record():
             code = net.activated(sums)
         taken = cells.own(code)
@@ -196,10 +199,11 @@ class SparseSteps:
         of_cells = cells.own(outputs.grad)
         code.backward(self._add(cells.product(of_cells, decoder)))
         of_sums = cells.own(sums.grad)
-        # What autograd has of it so far is that of the empty row's code, see `empty_code`. The rest
-        # by autograd, a sum over broadcast rows, takes MXNet twenty times as long.
-        rest = np.array(cells.total(of_sums), ctx=context)
-        _set_gradient(bias, context, bias.grad(context) + rest)
+        # By autograd, a sum over broadcast rows takes MXNet twenty times as long.
+        gradient = cells.total(of_sums)
+        if bias.data(context)._fresh_grad:  # that of the empty row's code, see `empty_code`
+            gradient = gradient + cells.own(bias.grad(context))
+        _set_gradient(bias, context, gradient)
         weights, columns = outputs.grad.asnumpy(), cells.matrix.shape[1]
         _set_gradient(
             net.decoder.bias, context, numpy.bincount(cells.matrix.indices, weights, columns)
@@ -288,5 +292,7 @@ def _alone(sums: Array) -> Array:
 
 def _set_gradient(parameter: Parameter, context: Context, gradient: object) -> None:
     """Set a parameter's gradient, as autograd does."""
+    if isinstance(gradient, numpy.ndarray):
+        gradient = to_mxnet(gradient, context)
     parameter.grad(context)[:] = gradient
     parameter.data(context)._fresh_grad = True
