@@ -161,7 +161,7 @@ def to_mxnet(values: NDArray[numpy.float32], context: Context) -> Array:
     That waits for MXNet's engine, which has nothing to do with an array that is new.
     """
     if context.device_type != "cpu" or not values.size:
-        return np.array(values, ctx=context)
+        return np.array(values, "float32", ctx=context)
     result, start = np.empty(values.shape, ctx=context), ctypes.POINTER(ctypes.c_float)()
     mx.base.check_call(mx.base._LIB.MXNDArrayGetData(result.handle, ctypes.byref(start)))
     numpy.ctypeslib.as_array(start, values.shape)[...] = values

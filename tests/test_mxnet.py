@@ -9,6 +9,7 @@ import importlib.util
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -35,6 +36,29 @@ def test_it_gives_mxnet_with_numpy_semantics() -> None:
     assert door.np.array([0.0, 1.0], dtype=bool).dtype == bool
     with door.autograd.record():
         assert door.autograd.is_recording()
+
+
+@pytest.mark.parametrize("shape", [(1,), (0,), (0, 3), (3, 0), (5,), (7, 3), (300, 500)])
+@pytest.mark.parametrize("context", [door.mx.cpu(0), door.mx.cpu(1)])
+def test_numpys_numbers_are_copied_for_mxnet(shape: tuple[int, ...], context: Any) -> None:
+    values = numpy.random.default_rng(1).standard_normal((2, *shape)).astype("f4")[1]
+    for given in (values, values.astype(float), numpy.asfortranarray(values)):
+        found = door.to_mxnet(given, context)
+        assert (found.ctx, found.dtype, found.shape) == (context, numpy.float32, shape)
+        numpy.testing.assert_array_equal(found.asnumpy(), values)
+    numpy.testing.assert_array_equal((found + found).asnumpy(), values + values)
+    before = values.copy()
+    values[...] = 0  # is not the copy's
+    numpy.testing.assert_array_equal(found.asnumpy(), before)
+
+
+def test_arrays_that_are_given_up_while_mxnet_computes_are_not_written_over() -> None:
+    """MXNet frees memory only when all that reads it has ended."""
+    sums = []
+    for number in range(200):
+        each = door.to_mxnet(numpy.full((256, 500), number, "f4"), door.mx.cpu())
+        sums.append(door.np.dot(each, each.T)[0, 0])
+    assert [float(each) for each in sums] == [500.0 * number**2 for number in range(200)]
 
 
 def test_what_nothing_here_needs_is_not_imported_with_it() -> None:
