@@ -164,7 +164,9 @@ def _train(
             return _train_net(own, train, *parts, scale, how)
 
         if own.by_trial and validation is not None and view not in choices:
-            choices[view], net, history = _chosen(own, alone, run)
+            trial = _best_trial(own, alone, run)
+            choices[view] = {name: getattr(trial.parameters, name) for name in own.by_trial}
+            net, history = trial.net, trial.history
         else:
             net, history = run(own, alone)
         members.append(Member(net, train, 1 / parameters.members))
@@ -180,40 +182,51 @@ def _train(
     return Learned(ratings, scale, tuple(members), tuple(histories), chosen)
 
 
-def _chosen(
+@dataclass(frozen=True)
+class _Trial:
+    """A run, to see how well its hyperparameters predict the validation ratings."""
+
+    parameters: Parameters
+    net: AutoRec
+    history: History
+
+    @property
+    def rmse(self) -> float:
+        return self.history.best.validation_rmse or 0.0
+
+    def beats(self, other: _Trial) -> bool:
+        return self.rmse < (1 - LEAST_GAIN) * other.rmse
+
+
+def _best_trial(
     parameters: Parameters,
     how: Fitting,
     run: Callable[[Parameters, Fitting], tuple[AutoRec, History]],
-) -> tuple[dict[str, Any], AutoRec, History]:
-    """Choose what goes in, then the weight decay; return them, and the run that was best."""
+) -> _Trial:
+    """Choose what goes in, then the weight decay, where that is asked for."""
 
-    def tried(own: Parameters) -> tuple[Parameters, AutoRec, History]:
+    def tried(own: Parameters) -> _Trial:
         other = "" if own.ratings_in == parameters.ratings_in else f"{own.ratings_in}-"
-        net, history = run(own, how.part(f"{other}decay-{own.weight_decay:.3g}"))
-        return own, net, history
-
-    def better(found: tuple[Parameters, AutoRec, History]) -> bool:
-        rmse, least = (each[2].best.validation_rmse or 0.0 for each in (found, best))
-        return rmse < (1 - LEAST_GAIN) * least
+        return _Trial(own, *run(own, how.part(f"{other}decay-{own.weight_decay:.3g}")))
 
     best = tried(parameters)
     if parameters.choose_ratings_in:
         for going_in in GOING_IN:
             if going_in != parameters.ratings_in:
-                other = tried(replace(parameters, ratings_in=going_in))
-                best = other if better(other) else best
+                other = tried(replace(best.parameters, ratings_in=going_in))
+                best = other if other.beats(best) else best
     if parameters.choose_decay:
         first = best
         for factor in (2.0, 0.5):
             for _ in range(MOST_STEPS):
-                own = best[0]
-                other = tried(replace(own, weight_decay=factor * own.weight_decay))
-                if not better(other):
+                decay = factor * best.parameters.weight_decay
+                other = tried(replace(best.parameters, weight_decay=decay))
+                if not other.beats(best):
                     break
                 best = other
             if best is not first:
                 break
-    return {name: getattr(best[0], name) for name in parameters.by_trial}, *best[1:]
+    return best
 
 
 def _choice(
