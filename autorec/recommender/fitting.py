@@ -233,7 +233,7 @@ def _choice(
     parameters: Parameters,
     histories: list[History],
     weight: float | None,
-    choices: Mapping[View, Mapping[str, Any]],
+    choices: Mapping[View, Mapping[str, object]],
 ) -> dict[str, Any]:
     """Return what the validation ratings chose; the epochs are those of each view's first net."""
     epochs = [each.best.epoch for each in histories[:: parameters.members]]
