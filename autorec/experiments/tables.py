@@ -85,11 +85,15 @@ def _autorec(
     return Row(name, "AutoRec", splits, parameters, candidates or ({},), **more)
 
 
-def _bayesian(splits: str, suffix: str = "") -> tuple[Row, ...]:
-    svdpp = {"rank": 10, "implicit": True}
+def _bayesian(splits: str, suffix: str = "", rank: int = 10) -> tuple[Row, ...]:
     return (
-        Row(f"Bayesian MF{suffix}", "BayesianMF", splits, {"rank": 10}),
-        Row(f"Bayesian SVD++, flipped{suffix}", "BayesianMF", splits, svdpp),
+        Row(f"Bayesian MF{suffix}", "BayesianMF", splits, {"rank": rank}),
+        Row(
+            f"Bayesian SVD++, flipped{suffix}",
+            "BayesianMF",
+            splits,
+            {"rank": rank, "implicit": True},
+        ),
     )
 
 
@@ -122,7 +126,7 @@ TABLES: dict[str, tuple[Row, ...]] = {
     "ml-1m": (
         *_means("1m"),
         Row("Biased MF", "BiasedMF", "1m", MF_1M, MF_1M_CANDIDATES, published="0.845, the paper"),
-        *_bayesian("1m"),
+        *_bayesian("1m", rank=32),
         _autorec("U-AutoRec, paper", "1m", {**PAPER, "view": "user"}, published="0.874, the paper"),
         _autorec("I-AutoRec, paper", "1m", PAPER, published="0.831, the paper"),
         _autorec("U-AutoRec, normalised", "1m", {**NORMALISED, "view": "user"}),
