@@ -265,8 +265,9 @@ TRIED: dict[str, str] = {
         "or four to choose from, and these have not been run yet."
     ),
     "hidden-units": (
-        "Of one learning rate for all sizes, which the small ones find too low; each size now has "
-        "four to choose from, and these have not been run yet."
+        "Each size chooses among four learning rates. 10 and 50 units, and mostly 100, take the "
+        "highest, and their error was still falling when the 80 epochs ended: more of either would "
+        "lower it. (With one rate for all, 0.003, 10 units had 0.9688.)"
     ),
     "ml-100k": (
         "On u1, best is behind the row normalised, which chooses its learning rate; by validation "
@@ -275,12 +276,9 @@ TRIED: dict[str, str] = {
         "missed by themselves, and reached with Bayesian SVD++, on u1 by 0.8854."
     ),
     "jester": (
-        "The aim beside Bayesian MF is missed, on the one split that was run by 2.1 %, and the "
-        "error was still falling in the last epoch; after ten minutes of autorec tune on two cores "
-        "AutoRec of both views has 3.9731 there. On a validation tenth of its training ratings, "
-        "where biased means had 4.328, the net of items' rows had 4.053 after 80 epochs (best) "
-        "and 4.028 after 117 (with a decay that was not chosen); with a rate that falls by "
-        "1 % an epoch, not 3, it stopped at 4.239 after 25. The best of users' rows had 4.238."
+        "After ten minutes of autorec tune on two cores AutoRec of both views has 3.9731 on split "
+        "0, where best has 3.9705 and Bayesian MF 3.9900. While ratings always went in shifted, "
+        "best had 4.0731 there."
     ),
     "ciao-dvd": (
         "After ten minutes of autorec tune on two cores AutoRec of both views has 0.9166 on split "
