@@ -167,6 +167,9 @@ def _train(
             trial = _best_trial(own, alone, run)
             choices[view] = {name: getattr(trial.parameters, name) for name in own.by_trial}
             net, history = trial.net, trial.history
+            if own.choose_ratings_in:  # nets that read ratings alike average best
+                going_in = trial.parameters.ratings_in
+                parameters = replace(parameters, ratings_in=going_in, choose_ratings_in=False)
         else:
             net, history = run(own, alone)
         members.append(Member(net, train, 1 / parameters.members))

@@ -50,8 +50,9 @@ class Parameters(Settings):
         Whether ratings that are held out choose the weight decay of each view, too: it is doubled
         for as long as that lowers the validation RMSE, or else halved; each try is a run.
     choose_ratings_in : bool
-        Whether ratings that are held out choose `ratings_in` of each view, before its decay:
-        "shifted" or "mean", where they predict better than what it is.
+        Whether ratings that are held out choose `ratings_in`, before the decay: "shifted" or
+        "mean", where they predict better than what it is. In the view "both" the I-AutoRec
+        chooses, and the U-AutoRec takes the same, unless `user_view` names its own.
     num_hidden, encoder_activation, decoder_activation, dropout, input_dropout
         See `AutoRec`.
     ratings_in, ratings_out

@@ -1,6 +1,7 @@
 """Both views in one model, and several seeds: their mean, wherever a single net would answer."""
 
 import json
+from dataclasses import replace
 
 import numpy
 import pandas as pd
@@ -13,6 +14,7 @@ from autorec.choosing.space import BASE, STARTS
 from autorec.errors import ConfigurationError, RatingsError
 from autorec.evaluation.ensemble import best_weight
 from autorec.recommender import PRESETS, fitting
+from autorec.recommender.presets import Parameters
 from autorec.training.history import Epoch, History
 
 SMALL = {
@@ -315,21 +317,27 @@ def test_what_goes_in_is_chosen_before_its_weight_decay(best, rng, monkeypatch):
     assert chosen.items() <= model.chosen_.items()
 
 
-def test_what_goes_in_is_chosen_for_each_view(rng, monkeypatch):
+@pytest.mark.parametrize("own", [{}, {"ratings_in": "biases"}])
+def test_what_goes_in_is_chosen_by_the_item_view(own, rng, monkeypatch):
     train, held_out = random_split(Ratings.from_frame(table(rng)), 0.2, 0)
-    net = fitted(train).net_
+    net, tried = fitted(train).net_, []
 
     def scored(parameters, *_):
+        tried.append((parameters.view, parameters.ratings_in))
         liked = {"item": "mean", "user": "shifted"}[parameters.view]
         rmse = 2.0 - (parameters.ratings_in == liked)
         return net, History([Epoch(1, 1.0, rmse, None, 1.0, 1.0, 1.0)])
 
     monkeypatch.setattr(fitting, "_train_net", scored)
-    how = {"view": "both", "user_weight": 0.3, "choose_ratings_in": True, "members": 2}
+    how = {"view": "both", "user_weight": 0.3, "choose_ratings_in": True, "user_view": own}
     model = Recommender(**{**SMALL, **how}).fit(train, validation=held_out)
+    assert [going_in for view, going_in in tried if view == "item"] == ["raw", "shifted", "mean"]
+    expected = own.get("ratings_in", "mean")
+    assert [going_in for view, going_in in tried if view == "user"] == [expected]
     assert model.chosen_["ratings_in"] == "mean"
-    assert model.chosen_["user_view"]["ratings_in"] == "shifted"
     assert "weight_decay" not in model.chosen_
+    settled = replace(Parameters(**{**SMALL, **how}), **model.chosen_)
+    assert settled.of_view("user").ratings_in == expected
 
 
 def test_what_is_chosen_is_that_of_the_fit_to_all(rng):
