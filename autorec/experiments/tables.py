@@ -51,7 +51,9 @@ PAPER_100K_CANDIDATES = tuple({"weight_decay": decay} for decay in (0.03, 0.05))
 NORMALISED_100K = {**NORMALISED, "num_epochs": 120}
 NORMALISED_100K_CANDIDATES = tuple({"learning_rate": rate} for rate in (0.003, 0.005))
 BOTH = {**BEST, "view": "both"}
-SEVERAL = {**BOTH, "members": 3}
+#: The same where all runs of "best" have shifted ratings go in, as on MovieLens: a run less for the
+#: rows that take longest.
+SHIFTED = {name: value for name, value in BOTH.items() if name != "choose_ratings_in"}
 #: An identity encoder wants a lower rate. (It hardly learns from rows that are not normalised.)
 RATES = tuple({"learning_rate": rate} for rate in (0.001, 0.003, 0.01))
 LOW_RATES = tuple({"learning_rate": rate} for rate in (0.0001, 0.0003, 0.001, 0.003))
@@ -97,27 +99,29 @@ def _bayesian(splits: str, suffix: str = "", rank: int = 10) -> tuple[Row, ...]:
     )
 
 
-def _blend(splits: str, suffix: str = "") -> Row:
-    parameters = {"autorec": BOTH, "rank": 10}
+def _blend(splits: str, suffix: str = "", both: Mapping[str, object] = SHIFTED) -> Row:
+    parameters = {"autorec": both, "rank": 10}
     return Row(f"AutoRec both with Bayesian SVD++{suffix}", "Blend", splits, parameters)
 
 
-def _best(splits: str, suffix: str = "", published: str = "") -> tuple[Row, ...]:
+def _best(
+    splits: str, suffix: str = "", published: str = "", both: Mapping[str, object] = SHIFTED
+) -> tuple[Row, ...]:
     return (
         _autorec(f"I-AutoRec, best{suffix}", splits, BEST, published=published),
         _autorec(f"AutoRec both, best{suffix}", splits, BOTH),
-        _autorec(f"AutoRec both, best, 3 members{suffix}", splits, SEVERAL),
+        _autorec(f"AutoRec both, best, 3 members{suffix}", splits, {**both, "members": 3}),
     )
 
 
-def _others(splits: str) -> tuple[Row, ...]:
-    """Return the rows of a set that no constant was made on."""
+def _others(splits: str, both: Mapping[str, object] = BOTH) -> tuple[Row, ...]:
+    """Return the rows of a set other than the paper's and the section's."""
     return (
         *_means(splits),
         Row("Biased MF", "BiasedMF", splits, MF_OTHERS, MF_OTHERS_CANDIDATES),
         *_bayesian(splits),
-        *_best(splits),
-        _blend(splits),
+        *_best(splits, both=both),
+        _blend(splits, both=both),
     )
 
 
@@ -202,7 +206,7 @@ TABLES: dict[str, tuple[Row, ...]] = {
         *_best("u1-u5", ", on u1 to u5"),
         _blend("u1-u5", ", on u1 to u5"),
     ),
-    "latest-small": _others("latest-small"),
+    "latest-small": _others("latest-small", SHIFTED),
     "jester": _others("jester"),
     "ciao-dvd": _others("ciao-dvd"),
 }
@@ -256,9 +260,10 @@ DIFFERENCES: dict[str, Pairs] = {
 #: What has to be said below a table: of targets that are not reached, and what was tried.
 TRIED: dict[str, str] = {
     "ml-1m": (
-        "The aims were 0.8192 for both views and 0.8175 with members. The Bayesian rows, of rank "
-        "32, take hours. With an SVD++ of rank 10 both views had 0.8158 on the first split, where "
-        "by themselves they have 0.8171."
+        "The aims were 0.8192 for both views and 0.8175 with members. Bayesian MF, of rank 32, was "
+        "run on the first split only, and SVD++, which takes half an hour a split, not at all. Of "
+        "rank 10 they have 0.8372 ± 0.0051, on five splits, and 0.8277 on the first; averaged with "
+        "that SVD++ both views had 0.8158 there, where by themselves they have 0.8171."
     ),
     "activations": (
         "Of one learning rate, or two where the encoder is the identity; each pair now has three "
