@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy
@@ -228,7 +229,11 @@ def test_a_worker_that_fails_ends_the_job_with_its_message(tmp_path):
 
 def listening(pids):
     """Return the addresses, those of IPv6 in hexadecimal, and ports that processes listen on."""
-    links = [os.readlink(link) for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # a file that was closed since, a checkpoint's
+                links.append(os.readlink(link))
     found = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
