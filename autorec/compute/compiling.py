@@ -32,7 +32,7 @@ _pool = ThreadPoolExecutor(THREADS, thread_name_prefix="autorec-kernels")
 #: pieces as they come, since processors may have other things to do.
 _FEW, _PIECES = 2_000, 4
 
-# What sums are, where they may be reordered; infinities and NaN stay what they are.
+# Sums that may be reordered go eight at a time; infinities and NaN stay what they are.
 _FAST = {"reassoc", "contract"}
 # What a cache of compiled kernels fails with: it cannot be written or read, or is damaged.
 _UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
@@ -41,8 +41,8 @@ _UNUSABLE = (OSError, EOFError, pickle.UnpicklingError)
 def kernel(function: Callable[..., None], reordered: bool = True) -> Callable[..., None]:
     """Compile a function of some lines when it is first called; let threads share all lines.
 
-    It takes the first line, the one after the last, and where the cells of each start. Its sums may
-    be `reordered`, to go eight at a time, or are taken as they are written.
+    It takes the first line, the one after the last, and where the cells of each start. Its sums
+    may be `reordered`, or are taken as they are written.
     """
     made: list[Callable[..., None]] = []
 

@@ -6,7 +6,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from .._mxnet import Array, Context, mx, np
+from .._mxnet import Array, Context, mx, np, to_mxnet
 from ..data.interactions import places_by_column
 
 
@@ -26,7 +26,7 @@ class Cells:
 
     def given(self, values: NDArray[numpy.float32]) -> Array:
         """Return numbers of the cells as the others take them."""
-        return np.array(values, ctx=self.context)
+        return to_mxnet(values, self.context)
 
     @staticmethod
     def own(array: Array) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._mxnet import mx
 from ..compute.devices import contexts
-from ..data import RatingsIn, View
+from ..data import View
 from ..data.interactions import Interactions
 from ..data.ratings import Ratings
 from ..data.scaling import Scaling
@@ -26,15 +26,10 @@ from ..training.loop import fit
 from ..training.pretraining import pretrain
 from .by_columns import train_by_columns
 from .presets import Parameters
+from .trial import best_trial
 
 #: The validation and the test part of one view.
 Parts = tuple[Optional[Interactions], Optional[Interactions]]
-
-#: Doublings or halvings of the weight decay, at most, and the share by which a try has to lower the
-#: validation RMSE for it to count.
-MOST_STEPS, LEAST_GAIN = 8, 1e-4
-#: What may go in where that is chosen: with the pattern of the rated cells, and without.
-GOING_IN: tuple[RatingsIn, ...] = ("shifted", "mean")
 
 
 @dataclass(frozen=True)
@@ -159,19 +154,23 @@ def _train(
         alone = how if len(runs) == 1 else how.part(f"{view}-{n}")
 
         def run(
-            own: Parameters, how: Fitting, train: Interactions = train, parts: Parts = held_out
+            own: Parameters,
+            trial: str = "",
+            how: Fitting = alone,
+            train: Interactions = train,
+            parts: Parts = held_out,
         ) -> tuple[AutoRec, History]:
-            return _train_net(own, train, *parts, scale, how)
+            return _train_net(own, train, *parts, scale, how.part(trial) if trial else how)
 
         if own.by_trial and validation is not None and view not in choices:
-            trial = _best_trial(own, alone, run)
+            trial = best_trial(own, run)
             choices[view] = {name: getattr(trial.parameters, name) for name in own.by_trial}
             net, history = trial.net, trial.history
             if own.choose_ratings_in:  # nets that read ratings alike average best
                 going_in = trial.parameters.ratings_in
                 parameters = replace(parameters, ratings_in=going_in, choose_ratings_in=False)
         else:
-            net, history = run(own, alone)
+            net, history = run(own)
         members.append(Member(net, train, 1 / parameters.members))
         histories.append(history)
     weight = parameters.user_weight
@@ -183,53 +182,6 @@ def _train(
         members = [replace(each, weight=each.weight * shares[each.inputs.view]) for each in members]
     chosen = {} if validation is None else _choice(parameters, histories, weight, choices)
     return Learned(ratings, scale, tuple(members), tuple(histories), chosen)
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """A run, to see how well its hyperparameters predict the validation ratings."""
-
-    parameters: Parameters
-    net: AutoRec
-    history: History
-
-    @property
-    def rmse(self) -> float:
-        return self.history.best.validation_rmse or 0.0
-
-    def beats(self, other: _Trial) -> bool:
-        return self.rmse < (1 - LEAST_GAIN) * other.rmse
-
-
-def _best_trial(
-    parameters: Parameters,
-    how: Fitting,
-    run: Callable[[Parameters, Fitting], tuple[AutoRec, History]],
-) -> _Trial:
-    """Choose what goes in, then the weight decay, where that is asked for."""
-
-    def tried(own: Parameters) -> _Trial:
-        other = "" if own.ratings_in == parameters.ratings_in else f"{own.ratings_in}-"
-        return _Trial(own, *run(own, how.part(f"{other}decay-{own.weight_decay:.3g}")))
-
-    best = tried(parameters)
-    if parameters.choose_ratings_in:
-        for going_in in GOING_IN:
-            if going_in != parameters.ratings_in:
-                other = tried(replace(best.parameters, ratings_in=going_in))
-                best = other if other.beats(best) else best
-    if parameters.choose_decay:
-        first = best
-        for factor in (2.0, 0.5):
-            for _ in range(MOST_STEPS):
-                decay = factor * best.parameters.weight_decay
-                other = tried(replace(best.parameters, weight_decay=decay))
-                if not other.beats(best):
-                    break
-                best = other
-            if best is not first:
-                break
-    return best
 
 
 def _choice(
