@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from ..data import View
-from ..recommender.presets import PRESETS
+from ..recommender.presets import PRESETS, Parameters
 
 
 @dataclass(frozen=True)
@@ -81,26 +81,22 @@ LEAST_EPOCHS = 8
 #: Minutes that a search has where it is told no end.
 MINUTES = 10.0
 
-#: What is not searched.
+#: What is not searched: as "best" has it, without what that chooses by ratings that it holds out.
 BASE: Mapping[str, Any] = {
     **PRESETS["best"],
-    "loss": "rating",
-    "decay_growth": 0.0,
-    "decay_biases": False,
     "choose_decay": False,
     "choose_ratings_in": False,
-    "steps_per_epoch": None,
     "holdout": 0.0,
     "patience": None,
     "num_epochs": MOST_EPOCHS,
 }
 
-#: No choice depends on the unit of the ratings; with the loss "rating", neither does the decay.
+#: No choice depends on the unit of the ratings; what decay does best hardly does on their number.
 SPACE: Mapping[str, Searched] = {
     "ratings_in": OneOf("shifted", "mean", "biases"),
     "ratings_out": OneOf("mean", "biases"),
     "num_hidden": Between(50, 600, log=True),
-    "weight_decay": Between(5e-5, 0.01, log=True),
+    "weight_decay": Between(5.0, 2000.0, log=True),
     "learning_rate": Between(0.001, 0.02, log=True),
     "learning_rate_decay": Between(0.94, 1.0),
     "dropout": Between(0.0, 0.5),
@@ -113,22 +109,7 @@ SPACE: Mapping[str, Searched] = {
 #: The views that are searched, each for itself; the best of both are tried together in the end.
 VIEWS: tuple[View, ...] = ("item", "user")
 
-_START: Mapping[str, Any] = {
-    "ratings_in": "shifted",
-    "ratings_out": "biases",
-    "num_hidden": 300,
-    "weight_decay": 0.001,
-    "learning_rate": 0.003,
-    "learning_rate_decay": 0.97,
-    "dropout": 0.0,
-    "input_dropout": 0.0,
-    "normalise": True,
-    "decay_power": 0.5,
-    "averaging": 0.9,
-}
+_BEST: Mapping[str, Any] = {name: getattr(Parameters(**BASE), name) for name in SPACE}
 
-#: The first trials of each view: what does well on most ratings, and what is much like "best".
-STARTS: tuple[Mapping[str, Any], ...] = (
-    _START,
-    {**_START, "ratings_out": "mean", "num_hidden": 500},
-)
+#: The first trials of each view: "best", with either of what it chooses to go in.
+STARTS: tuple[Mapping[str, Any], ...] = (_BEST, {**_BEST, "ratings_in": "mean"})

@@ -58,6 +58,8 @@ SHIFTED = {name: value for name, value in BOTH.items() if name != "choose_rating
 RATES = tuple({"learning_rate": rate} for rate in (0.001, 0.003, 0.01))
 LOW_RATES = tuple({"learning_rate": rate} for rate in (0.0001, 0.0003, 0.001, 0.003))
 SIZE_RATES = tuple({"learning_rate": rate} for rate in (0.001, 0.003, 0.01, 0.03))
+#: Few units want a higher one.
+HIGH_RATES = tuple({"learning_rate": rate} for rate in (0.003, 0.01, 0.03, 0.1))
 #: Of the sets that nothing was fitted to before.
 MF_OTHERS = {**MF_100K, "patience": 4}
 MF_OTHERS_CANDIDATES = tuple(
@@ -161,7 +163,12 @@ TABLES: dict[str, tuple[Row, ...]] = {
         for (decoder, encoder), rmse in ACTIVATIONS.items()
     ),
     "hidden-units": tuple(
-        _autorec(f"{size} hidden units", "1m", {**PAPER, "num_hidden": size}, *SIZE_RATES)
+        _autorec(
+            f"{size} hidden units",
+            "1m",
+            {**PAPER, "num_hidden": size},
+            *(HIGH_RATES if size <= 100 else SIZE_RATES),
+        )
         for size in SIZES
     ),
     "ml-100k": (
