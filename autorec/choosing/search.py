@@ -379,6 +379,13 @@ def _searched(space: Mapping[str, Searched], fixed: Mapping[str, Any]) -> dict[s
             raise ConfigurationError(
                 f"{name} must be searched in OneOf(...) or Between(low, high), not {each!r}."
             )
+    for name in ("loss", "decay_growth"):
+        other = name in space or fixed.get(name, BASE[name]) != BASE[name]
+        if other and "weight_decay" not in {**space, **fixed}:
+            raise ConfigurationError(
+                f"With another {name} weight_decay means something else; give it a value, too, or "
+                "where to search it."
+            )
     found = {name: each for name, each in {**SPACE, **space}.items() if name not in fixed}
     if not found:
         raise ConfigurationError("All hyperparameters are given, so nothing is left to search.")

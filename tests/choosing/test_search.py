@@ -311,6 +311,8 @@ def test_trials_that_learn_no_more_end():
         ({"random_state": 3}, "has its own way with random_state"),
         ({"space": {"dropout": (0, 1)}}, r"dropout must be searched in OneOf\(...\) or Between"),
         ({"dropout": 3}, "dropout .* must be below 1"),
+        ({"loss": "rating"}, "With another loss weight_decay means something else"),
+        ({"space": {"decay_growth": OneOf(0.0, 1.0)}}, "With another decay_growth weight_decay"),
         ({name: getattr(Parameters(), name) for name in SPACE}, "nothing is left to search"),
     ],
 )
