@@ -14,6 +14,8 @@ README = (ROOT / "README.md").read_text()
 #: What the README calls a row, in the committed tables.
 ROWS = {
     "Biased matrix factorisation": "Biased MF",
+    "Bayesian matrix factorisation": "Bayesian MF",
+    "Bayesian SVD++": "Bayesian SVD++, flipped",
     "I-AutoRec, the section's setting": "I-AutoRec, the section's setting",
     "I-AutoRec, rows normalised": "I-AutoRec, normalised",
 }
@@ -22,7 +24,7 @@ ROWS = {
 def test_the_readmes_table_quotes_the_committed_results():
     rows = [line for line in README.splitlines() if line.startswith("|") and " ± " in line]
     quoted = [line.split("|")[1:-1] for line in rows]
-    assert 5 <= len(quoted) <= 8
+    assert 5 <= len(quoted) <= 9
     for name, *cells in quoted:
         name = name.strip().replace("`", "")
         for cell, table in zip(cells, ("ml-100k", "ml-1m")):
