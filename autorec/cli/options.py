@@ -117,6 +117,8 @@ def shown_value(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, Mapping):
         return ",".join(f"{name}={each}" for name, each in value.items())
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return "none" if value is None else str(value)
 
 

@@ -181,7 +181,7 @@ def _chosen(found: Tuning) -> pd.DataFrame:
     for view in found.best:
         own, shares = vars(found.parameters.of_view(view)), found.importances[view]
         rows[f"best, {view}"] = [
-            _short(own[name]) + (f" ({shares[name]:.0%})" if name in shares else "")
+            shown_value(own[name]) + (f" ({shares[name]:.0%})" if name in shares else "")
             for name in [*names, "num_epochs"]
         ]
     return pd.DataFrame(rows)
@@ -194,10 +194,6 @@ def _words(found: Tuning) -> str:
     if found.parameters.view == "both":
         return f"Best are both views together, {trials}; the user view counts {weight:.0%}"
     return f"Best is the {found.parameters.view} view alone, {trials}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else shown_value(value)
 
 
 @contextmanager

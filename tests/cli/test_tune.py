@@ -175,4 +175,5 @@ def test_the_help_says_what_is_searched(run):
     text = " ".join(out.split())
     assert "[searched: shifted, mean or biases]" in text
     assert "[searched: 50 to 600]" in text
-    assert "[default: rating]" in text
+    assert "[default: total]" in text
+    assert "[default: 0.3333]" in text
