@@ -118,7 +118,7 @@ def shown_value(value: object) -> str:
     if isinstance(value, Mapping):
         return ",".join(f"{name}={each}" for name, each in value.items())
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return str(float(f"{value:.4g}"))
     return "none" if value is None else str(value)
 
 
