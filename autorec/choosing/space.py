@@ -91,7 +91,7 @@ BASE: Mapping[str, Any] = {
     "num_epochs": MOST_EPOCHS,
 }
 
-#: No choice depends on the unit of the ratings; what decay does best hardly does on their number.
+#: No choice depends on the unit of the ratings; the decay grows with their number by itself.
 SPACE: Mapping[str, Searched] = {
     "ratings_in": OneOf("shifted", "mean", "biases"),
     "ratings_out": OneOf("mean", "biases"),

@@ -17,7 +17,6 @@ ROWS = {
     "Bayesian matrix factorisation": "Bayesian MF",
     "Bayesian SVD++": "Bayesian SVD++, flipped",
     "I-AutoRec, the section's setting": "I-AutoRec, the section's setting",
-    "I-AutoRec, rows normalised": "I-AutoRec, normalised",
 }
 
 
